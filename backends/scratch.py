@@ -1,0 +1,130 @@
+"""Folders that we own. Each carries a marker, so that nothing else is ever deleted and orphans can be found.
+
+A run's scratch folder lies in the storage folder. A pointer to it lies in the user's state folder, so that the
+`doctor` finds what a killed run left behind, wherever that was.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import psutil
+
+from state.errors import StorageError
+from state.paths import state_folder
+
+PREFIX: Final = "ckpt-tui-scratch-"
+MARKER: Final = ".ckpt-tui-scratch.json"
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """Who made a scratch folder.
+
+    Attributes:
+        pid: The worker's process.
+        started_at: When that process began, in seconds since 1970; process numbers are used again, this pair is not.
+        run_id: The run that it belongs to.
+    """
+
+    pid: int
+    started_at: float
+    run_id: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process that made it still runs."""
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.started_at) < 1.0
+        except psutil.Error:
+            return False
+
+
+class Orphan(msgspec.Struct, frozen=True):
+    """A scratch folder whose maker is gone."""
+
+    folder: Path
+    owner: Owner
+
+
+def create(storage: Path, run_id: str) -> Path:
+    """Make a scratch folder in `storage`, owned by this process.
+
+    Raises:
+        StorageError: If it cannot be made.
+    """
+    owner = Owner(os.getpid(), psutil.Process().create_time(), run_id)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=storage))
+        (folder / MARKER).write_bytes(msgspec.json.encode(owner))
+    except OSError as error:
+        raise StorageError(
+            f"no scratch folder can be made in {storage} ({error.strerror})", "choose another --storage"
+        ) from None
+    with contextlib.suppress(OSError):  # a read-only home must not stop a run; only the doctor sees less
+        pointer = _pointer(folder)
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        pointer.write_text(str(folder))
+    return folder
+
+
+def owner_of(folder: Path) -> Owner | None:
+    """Who made `folder`, or None if it is no scratch folder of ours."""
+    try:
+        return msgspec.json.decode((folder / MARKER).read_bytes(), type=Owner)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def remove(folder: Path) -> None:
+    """Delete a scratch folder with everything in it. Does nothing if it is gone.
+
+    Raises:
+        StorageError: If it does not carry our marker, or cannot be deleted.
+    """
+    if folder.exists():
+        if owner_of(folder) is None:
+            raise StorageError(f"{folder} carries no marker of ckpt-tui", "delete it by hand if it is yours")
+        try:
+            # The marker goes last: a removal that is cut short leaves a folder that is still known as ours.
+            for entry in os.scandir(folder):
+                if entry.name == MARKER:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path)
+                else:
+                    os.unlink(entry.path)
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise StorageError(f"{folder} cannot be deleted ({error.strerror})", "delete it by hand") from None
+    _pointer(folder).unlink(missing_ok=True)
+
+
+def orphans(*storages: Path) -> tuple[Orphan, ...]:
+    """Scratch folders without a living maker: those that the pointers name, and those in `storages`."""
+    candidates = {folder for storage in storages for folder in storage.glob(f"{PREFIX}*")}
+    pointers = list(_pointers_folder().glob("*")) if _pointers_folder().is_dir() else []
+    for pointer in pointers:
+        folder = Path(pointer.read_text())
+        if folder.exists():
+            candidates.add(folder)
+        else:
+            pointer.unlink(missing_ok=True)
+    found = []
+    for folder in sorted(candidates):
+        owner = owner_of(folder)
+        if owner is not None and not owner.alive:
+            found.append(Orphan(folder, owner))
+    return tuple(found)
+
+
+def _pointers_folder() -> Path:
+    return state_folder() / "scratch"
+
+
+def _pointer(folder: Path) -> Path:
+    return _pointers_folder() / hashlib.sha256(str(folder).encode()).hexdigest()[:16]

@@ -1,0 +1,117 @@
+"""The folder on the disk under test: is it fit, how much room is there, what lies on it, is it on the device."""
+
+import ctypes
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from state.environment import FileSystem
+from state.errors import StorageError
+from state.plan import Room
+
+
+def check_storage(folder: Path) -> Path:
+    """The folder's absolute path, if checkpoints can be written there.
+
+    Raises:
+        StorageError: If it is missing, no folder, or not writable.
+    """
+    if not folder.exists():
+        raise StorageError(f"the storage folder {folder} does not exist", "create it or choose another --storage")
+    if not folder.is_dir():
+        raise StorageError(f"the storage {folder} is not a folder", "choose a folder with --storage")
+    try:
+        # Asking is not enough: root may write everywhere except on a read-only file system.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise StorageError(f"the storage folder {folder} is full", "free some space or choose another") from None
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise StorageError(
+            f"the storage folder {folder} cannot be written ({reason})", "choose another --storage"
+        ) from None
+    return folder.resolve()
+
+
+def room(folder: Path) -> Room:
+    """What is free at this moment for a process without special rights."""
+    stat = os.statvfs(folder)
+    # btrfs and some network file systems have no fixed number of inodes and report 0 of 0.
+    files = stat.f_favail if stat.f_files else None
+    return Room(shutil.disk_usage(folder).free, files, psutil.virtual_memory().available)
+
+
+def filesystem_of(folder: Path) -> FileSystem:
+    """The file system that holds `folder`, from the longest mount point above it."""
+    resolved = folder.resolve()
+    best = FileSystem()
+    for part in psutil.disk_partitions(all=True):
+        mount_point = Path(part.mountpoint)
+        if resolved.is_relative_to(mount_point) and len(part.mountpoint) >= len(best.mount_point):
+            best = FileSystem(part.fstype, part.mountpoint, part.device, tuple(part.opts.split(",")))
+    return best
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every regular file below `folder`."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            yield Path(parent, name)
+
+
+def tree_size(folder: Path) -> tuple[int, int]:
+    """Bytes (as files end, not as blocks are allotted) and number of the files below `folder`."""
+    sizes = [path.stat().st_size for path in files_below(folder)]
+    return sum(sizes), len(sizes)
+
+
+def sync_path(path: Path | str) -> None:
+    """Put one file or folder on the device.
+
+    macOS's fsync stops at the drive's cache; F_FULLFSYNC goes through it.
+    """
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        _full_sync(fd)
+    finally:
+        os.close(fd)
+
+
+def _full_sync(fd: int) -> None:
+    full_sync = getattr(fcntl, "F_FULLFSYNC", None)
+    if full_sync is None:
+        os.fsync(fd)
+    else:
+        fcntl.fcntl(fd, full_sync)
+
+
+def sync_tree(folder: Path, *, files: bool) -> None:
+    """Put every folder below `folder`, its own entry in its parent, and with `files` every file, on the device."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        if files:
+            for name in names:
+                sync_path(f"{parent}/{name}")
+        sync_path(parent)
+    sync_path(folder.parent)
+
+
+def sync_filesystem(folder: Path) -> None:
+    """Write back everything that is dirty on the file system of `folder`; other file systems are left alone."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "syncfs"):
+        os.sync()
+        return
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        if libc.syncfs(fd) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(folder))
+    finally:
+        os.close(fd)

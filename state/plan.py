@@ -1,0 +1,227 @@
+"""What to measure: the plan of one run, its schedule, and what it needs of disk and memory."""
+
+import math
+import random
+from collections.abc import Iterable
+from typing import Final, Literal
+
+import msgspec
+
+from state.chunks import chunk_count, large_chunk_shape, tile_shape
+from state.errors import RequestError
+from state.model import Model, TensorInfo
+from state.optimizations import (
+    CELLS,
+    DEFAULT_CHUNK_BYTES,
+    DEFAULT_CONCURRENCY,
+    MAX_CHUNK_BYTES,
+    MAX_CONCURRENCY,
+    MIN_CHUNK_BYTES,
+    Codec,
+    Optimizations,
+)
+from state.units import format_bytes, size_argument
+
+#: The methods of the study that this tool continues, in the order in which people see them.
+SIX: Final = ("pytorch", "tensorstore", "t5x", "ts+concurrency", "ts+chunks", "ts+compression")
+CELL_NAMES: Final = tuple(CELLS)
+
+Dtype = Literal["auto", "float16", "bfloat16", "float32"]
+Cache = Literal["cold", "warm"]
+Durability = Literal["durable", "buffered"]
+Operation = Literal["save", "load"]
+
+
+class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything that decides what a run measures. Two runs with equal plans are comparable.
+
+    Attributes:
+        model: Preset name, path or hub id.
+        size_bytes: Scale a preset down to about this size; None keeps its own.
+        dtype: Cast floating-point tensors before the clock; ``auto`` keeps them.
+        device: Where the tensors live: ``cpu``, ``cuda`` or ``cuda:N``.
+        methods: Names of the methods, without repetition.
+        concurrency: Value of the first switch wherever it is on.
+        chunk_bytes: Value of the second switch wherever it is on.
+        codec: Value of the third switch wherever it is on.
+        storage: Folder on the disk to measure.
+        repeats: Number of rounds.
+        cache: State of the page cache before each load.
+        durability: Whether a save ends when it is on the device, or when the call returns.
+        seed: Of the weights' initialisation and of the order of the methods.
+        stall_timeout_s: A trial that neither computes nor moves a byte for this long is stopped.
+        timeout_s: A trial that takes longer than this is stopped; None lets it take its time.
+    """
+
+    model: str = "demo"
+    size_bytes: int | None = None
+    dtype: Dtype = "auto"
+    device: str = "cpu"
+    methods: tuple[str, ...] = SIX
+    concurrency: int = DEFAULT_CONCURRENCY
+    chunk_bytes: int = DEFAULT_CHUNK_BYTES
+    codec: Codec = Codec()
+    storage: str = "."
+    repeats: int = 3
+    cache: Cache = "cold"
+    durability: Durability = "durable"
+    seed: int = 0
+    stall_timeout_s: float = 120.0
+    timeout_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no run could mean.
+
+        Raises:
+            RequestError: With the value and its limits.
+        """
+        if not self.methods:
+            raise RequestError("no method is selected", "name at least one, for example --methods six")
+        if not 1 <= self.concurrency <= MAX_CONCURRENCY:
+            raise RequestError(
+                f"a concurrency of {self.concurrency} is out of range", f"choose from 1 to {MAX_CONCURRENCY}"
+            )
+        if not MIN_CHUNK_BYTES <= self.chunk_bytes <= MAX_CHUNK_BYTES:
+            raise RequestError(
+                f"a chunk size of {size_argument(self.chunk_bytes)} is out of range",
+                f"choose from {size_argument(MIN_CHUNK_BYTES)} to {size_argument(MAX_CHUNK_BYTES)}",
+            )
+        if not 1 <= self.repeats <= 1000:
+            raise RequestError(f"{self.repeats} rounds are out of range", "choose from 1 to 1000")
+        for name, value in (("stall timeout", self.stall_timeout_s), ("timeout", self.timeout_s)):
+            if value is not None and not 0 < value < math.inf:
+                raise RequestError(f"a {name} of {value} s is out of range", "give a positive number of seconds")
+
+    def optimizations(self, method: str) -> Optimizations | None:
+        """The switches of a method of the TensorStore family under this plan; None for any other method."""
+        if method not in CELLS:
+            return None
+        concurrency, chunking, compression = CELLS[method]
+        return Optimizations(
+            self.concurrency if concurrency else None,
+            self.chunk_bytes if chunking else None,
+            self.codec if compression else None,
+        )
+
+
+def expand_methods(text: str, available: Iterable[str]) -> tuple[str, ...]:
+    """Read ``six``, ``cells``, ``all`` or a comma-separated list of names and groups.
+
+    Args:
+        text: What the user wrote.
+        available: Every method that exists, in the order in which people see them.
+
+    Returns:
+        Names in the order written, each once.
+
+    Raises:
+        RequestError: If a name is unknown.
+    """
+    known = tuple(available)
+    groups = {"six": SIX, "cells": CELL_NAMES, "all": known}
+    chosen: dict[str, None] = {}
+    for name in filter(None, (part.strip() for part in text.split(","))):
+        if name not in groups and name not in known:
+            raise RequestError(
+                f"there is no method {name!r}", f"choose from six, cells, all, {', '.join(known)}, separated by commas"
+            )
+        chosen |= dict.fromkeys(groups.get(name, (name,)))
+    return tuple(chosen)
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """One entry of the schedule: the operation of a method in a round."""
+
+    round: int
+    method: str
+    operation: Operation
+
+
+def schedule(plan: Plan) -> tuple[Trial, ...]:
+    """All trials of a run in order: rounds of shuffled methods, each saved and then loaded.
+
+    Shuffling spreads slow drifts of the machine over the methods; saving and loading stay together, so that one
+    checkpoint at a time lies on the disk. The order follows from the plan's seed alone.
+    """
+    trials: list[Trial] = []
+    for number in range(1, plan.repeats + 1):
+        order = list(plan.methods)
+        random.Random(f"{plan.seed}/{number}").shuffle(order)
+        for method in order:
+            trials += [Trial(number, method, "save"), Trial(number, method, "load")]
+    return tuple(trials)
+
+
+def chunk_shape(tensor: TensorInfo, chunk_bytes: int | None) -> tuple[int, ...]:
+    """The chunk of a tensor with chunking on (a size) or off (None)."""
+    if chunk_bytes is None:
+        return tile_shape(tensor.shape)
+    return large_chunk_shape(tensor.shape, tensor.item_bytes, chunk_bytes)
+
+
+class Needs(msgspec.Struct, frozen=True):
+    """What a run will take at most, estimated before it starts."""
+
+    disk_bytes: int
+    files: int
+    memory_bytes: int
+
+
+_FILE_OVERHEAD_BYTES: Final = 4096  # the last, partly filled block of each file
+_BASE_MEMORY_BYTES: Final = 500 * 10**6  # Python with torch and TensorStore
+_IN_FLIGHT_BYTES: Final = 256 * 10**6  # encoders, staging buffers
+
+
+def needs(plan: Plan, model: Model) -> Needs:
+    """Disk, files and memory for the largest single checkpoint: only one lies on the disk at a time.
+
+    Memory holds the source and, during a load, one copy. A codec may not shrink random bits, so compression is
+    not counted on.
+    """
+    arrays = len(model.tensors)
+    files, disk_bytes = 1, 0
+    for method in plan.methods:
+        optimizations = plan.optimizations(method)
+        method_files, padded_bytes = 2, model.logical_bytes
+        if optimizations is not None:
+            counts = {t.name: chunk_count(t.shape, chunk_shape(t, optimizations.chunk_bytes)) for t in model.tensors}
+            # A chunk at the edge is stored whole: zarr v2 pads it.
+            padded_bytes = sum(
+                counts[t.name] * math.prod(chunk_shape(t, optimizations.chunk_bytes)) * t.item_bytes
+                for t in model.tensors
+            )
+            method_files = sum(counts.values()) + 2 * arrays + 2  # chunks, a folder and .zarray each, the index
+        files = max(files, method_files)
+        disk_bytes = max(disk_bytes, padded_bytes + method_files * _FILE_OVERHEAD_BYTES)
+    memory_bytes = 2 * model.logical_bytes + _BASE_MEMORY_BYTES + _IN_FLIGHT_BYTES
+    return Needs(disk_bytes, files, memory_bytes)
+
+
+class Room(msgspec.Struct, frozen=True):
+    """What the storage folder and the machine have free. None: the file system sets no limit, or tells none."""
+
+    disk_bytes: int
+    files: int | None
+    memory_bytes: int
+
+
+def shortage(need: Needs, room: Room, storage: str) -> RequestError | None:
+    """The reason why a run must not start, with figures, or None if there is room."""
+    if need.disk_bytes > room.disk_bytes:
+        return RequestError(
+            f"{storage} has {format_bytes(room.disk_bytes)} free and the run needs up to "
+            f"{format_bytes(need.disk_bytes)}",
+            "free some space, choose another --storage, or a smaller --size",
+        )
+    if room.files is not None and need.files > room.files:
+        return RequestError(
+            f"{storage} has {room.files:,} inodes free and the run needs up to {need.files:,} files",
+            "choose another --storage, a smaller --size, or leave out the methods with 64x64 tiles",
+        )
+    if need.memory_bytes > room.memory_bytes:
+        return RequestError(
+            f"{format_bytes(room.memory_bytes)} of memory are available and the run needs about "
+            f"{format_bytes(need.memory_bytes)} (the model, one loaded copy, the libraries)",
+            "choose a smaller --size or close other programs",
+        )
+    return None

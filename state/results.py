@@ -1,0 +1,175 @@
+"""A run as rows: one per method, with its save and its load. This is what tables, charts and exports show.
+
+The field names are the ones that scripts depend on; they stay.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from state.optimizations import BASELINE
+from state.run import CacheState, LoadResult, Result, Run, SaveResult, TrialRecord
+from state.statistics import factor, median_of, summarise
+
+
+class OperationSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """All rounds of one method's saves or loads.
+
+    Attributes:
+        samples_s: The time of every round in order: durable (or returned, if buffered) for saves.
+        median_s: Their median.
+        low_s: The smallest, or None with a single round.
+        high_s: The largest, or None with a single round.
+        rate_bytes_per_s: Logical bytes of all rounds over the time of all rounds.
+        returned_median_s: Saves only: median time until the call came back.
+        cache: Loads only: what was proven of the page cache; ``unknown`` if rounds differ.
+        peak_rss_bytes: Largest of the rounds.
+        extra_rss_bytes: Memory above what was resident at the start; largest of the rounds.
+        cpu_s: Median processor seconds.
+        device_bytes: Median bytes that the device really wrote (save) or delivered (load).
+        limit_fraction: Share of the device's limit, or None where it was not measured.
+        speedup_vs_tensorstore: Times faster than the `tensorstore` method, or None without it.
+        estimated: Whether any figure here is an estimate.
+    """
+
+    samples_s: tuple[float, ...]
+    median_s: float
+    low_s: float | None
+    high_s: float | None
+    rate_bytes_per_s: float
+    returned_median_s: float | None = None
+    cache: CacheState | None = None
+    peak_rss_bytes: int
+    extra_rss_bytes: int
+    cpu_s: float
+    device_bytes: float | None
+    limit_fraction: float | None
+    speedup_vs_tensorstore: float | None
+    estimated: bool = False
+
+
+MethodStatus = Literal["queued", "running", "done", "failed", "cancelled"]
+
+
+class MethodResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a run says of one method.
+
+    Attributes:
+        method: Its name.
+        concurrency: Value of the first switch, None if off or not of the TensorStore family.
+        chunk_bytes: Value of the second switch, likewise.
+        codec: Value of the third switch, likewise.
+        status: ``done`` if every trial was measured, ``failed`` if any was not.
+        error: The first failure, in one sentence.
+        verified: Whether tensors were loaded and every load came back bit for bit.
+        rounds_done: Rounds whose save and load are both measured.
+        save: Its saves, or None.
+        load: Its loads, or None.
+        logical_bytes: Bytes of the tensors.
+        stored_bytes: Bytes of the checkpoint's files.
+        file_count: Number of its files.
+        delete_s: Median time to delete it.
+        spec: What the method was told to do.
+    """
+
+    method: str
+    concurrency: int | None
+    chunk_bytes: int | None
+    codec: str | None
+    status: MethodStatus
+    error: str | None
+    verified: bool
+    rounds_done: int
+    save: OperationSummary | None
+    load: OperationSummary | None
+    logical_bytes: int | None
+    stored_bytes: int | None
+    file_count: int | None
+    delete_s: float | None
+    spec: dict[str, object] | None
+
+
+def _results(records: Sequence[TrialRecord]) -> list[Result]:
+    return [record.result for record in records if record.result is not None]
+
+
+def _status(records: Sequence[TrialRecord]) -> MethodStatus:
+    statuses = {record.status for record in records}
+    for status in ("failed", "running", "cancelled"):
+        if status in statuses:
+            return status
+    if statuses == {"done"}:
+        return "done"
+    return "running" if "done" in statuses else "queued"
+
+
+def _cache(results: Sequence[Result]) -> CacheState | None:
+    states = {result.cache for result in results if isinstance(result, LoadResult)}
+    if not states:
+        return None
+    return states.pop() if len(states) == 1 else "unknown"
+
+
+def _summarise(
+    results: Sequence[Result], baseline: Sequence[Result], logical_bytes: int, limit_bytes_per_s: float | None
+) -> OperationSummary | None:
+    samples = [result.time_s for result in results]
+    summary, reference = summarise(samples), summarise([result.time_s for result in baseline])
+    if summary is None:
+        return None
+    rate_bytes_per_s = logical_bytes * len(samples) / sum(samples)
+    saves = [result for result in results if isinstance(result, SaveResult)]
+    device = [r.cost.device_write_bytes if isinstance(r, SaveResult) else r.cost.device_read_bytes for r in results]
+    return OperationSummary(
+        samples_s=tuple(samples),
+        median_s=summary.median,
+        low_s=summary.low,
+        high_s=summary.high,
+        rate_bytes_per_s=rate_bytes_per_s,
+        returned_median_s=median_of([result.returned_s for result in saves]),
+        cache=_cache(results),
+        peak_rss_bytes=max(result.cost.peak_rss_bytes for result in results),
+        extra_rss_bytes=max(result.cost.extra_rss_bytes for result in results),
+        cpu_s=median_of([result.cost.cpu_s for result in results]) or 0.0,
+        device_bytes=median_of(device),
+        limit_fraction=rate_bytes_per_s / limit_bytes_per_s if limit_bytes_per_s else None,
+        speedup_vs_tensorstore=factor(reference.median if reference else None, summary.median),
+    )
+
+
+def method_results(run: Run) -> tuple[MethodResult, ...]:
+    """One row per method of the plan, in the plan's order, whatever has been measured so far."""
+    baseline_saves = _results(run.of(BASELINE, "save"))
+    baseline_loads = _results(run.of(BASELINE, "load"))
+    logical_bytes = run.model.logical_bytes if run.model else None
+    rows = []
+    for method in run.plan.methods:
+        save_records, load_records = run.of(method, "save"), run.of(method, "load")
+        saves, loads = _results(save_records), _results(load_records)
+        save = _summarise(saves, baseline_saves, logical_bytes or 0, run.limits.write_bytes_per_s)
+        load = _summarise(loads, baseline_loads, logical_bytes or 0, run.limits.read_bytes_per_s)
+        failures = [r.failure for r in (*save_records, *load_records) if r.failure is not None]
+        saved = next((result for result in saves if isinstance(result, SaveResult)), None)
+        optimizations = run.plan.optimizations(method)
+        failed_loads = any(record.status == "failed" for record in load_records)
+        rows.append(
+            MethodResult(
+                method=method,
+                concurrency=optimizations.concurrency if optimizations else None,
+                chunk_bytes=optimizations.chunk_bytes if optimizations else None,
+                codec=str(optimizations.codec) if optimizations and optimizations.codec else None,
+                status=_status((*save_records, *load_records)),
+                error=failures[0].what if failures else None,
+                verified=bool(loads) and not failed_loads,
+                rounds_done=min(len(saves), len(loads)),
+                save=save,
+                load=load,
+                logical_bytes=logical_bytes,
+                stored_bytes=saved.stored_bytes if saved else None,
+                file_count=saved.file_count if saved else None,
+                delete_s=median_of([result.delete_s for result in saves if isinstance(result, SaveResult)]),
+                spec=saved.spec if saved else None,
+            )
+        )
+    return tuple(rows)

@@ -1,0 +1,159 @@
+"""A run and its trials: what was planned, where it happened, and what came out."""
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+from state.environment import Environment
+from state.model import Model
+from state.plan import Operation, Plan, Trial
+
+SCHEMA_VERSION: Final = 1
+
+TrialStatus = Literal["queued", "running", "done", "failed", "cancelled"]
+RunStatus = Literal["running", "finished", "cancelled", "refused"]
+CacheState = Literal["cold", "warm", "unknown"]
+
+#: States that a trial never leaves.
+FINAL: Final[frozenset[TrialStatus]] = frozenset({"done", "failed", "cancelled"})
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """What one trial took besides time. Everything is counted from the start of the clock to its end.
+
+    Attributes:
+        cpu_s: Processor seconds of all its threads.
+        peak_rss_bytes: Highest resident memory of the process: libraries, the model, and the copies made.
+        extra_rss_bytes: How far that is above what was resident when the clock started.
+        device_write_bytes: Bytes that the process caused to be written to the device; None where unknown.
+        device_read_bytes: Bytes that the device delivered; None where unknown.
+    """
+
+    cpu_s: float
+    peak_rss_bytes: int
+    extra_rss_bytes: int
+    device_write_bytes: int | None = None
+    device_read_bytes: int | None = None
+
+
+class SaveResult(msgspec.Struct, frozen=True, tag="save"):
+    """One measured save.
+
+    Attributes:
+        returned_s: Until the library's call came back.
+        durable_s: Until every file and folder was synced; None under the ``buffered`` policy.
+        cost: Processor, memory and device traffic.
+        stored_bytes: Bytes of all files of the checkpoint.
+        file_count: Number of files.
+        spec: What the method was told to do, in its own terms.
+        stages_s: Time of each stage around the clock: warm-up, settle, measure and so on.
+        settled: Whether the disk was quiet before the clock started.
+        delete_s: Time to delete the checkpoint afterwards, or None before that happened.
+    """
+
+    returned_s: float
+    durable_s: float | None
+    cost: Cost
+    stored_bytes: int
+    file_count: int
+    spec: dict[str, Any]
+    stages_s: dict[str, float] = {}
+    settled: bool = True
+    delete_s: float | None = None
+
+    @property
+    def time_s(self) -> float:
+        """The time that counts: durable if the policy asks for it, else returned."""
+        return self.returned_s if self.durable_s is None else self.durable_s
+
+
+class LoadResult(msgspec.Struct, frozen=True, tag="load"):
+    """One measured load whose tensors were compared bit for bit with the source.
+
+    Attributes:
+        loaded_s: Until every byte was in memory of its own on the target device.
+        cache: State of the page cache that was proven, not the one that was asked for.
+        resident_bytes: Bytes of the checkpoint that were in memory before the clock; None where it cannot be seen.
+        caches_dropped: Whether the system's whole page cache was dropped, directory entries too.
+        cost: Processor, memory and device traffic.
+        stages_s: Time of each stage around the clock.
+        settled: Whether the disk was quiet before the clock started.
+    """
+
+    loaded_s: float
+    cache: CacheState
+    resident_bytes: int | None
+    caches_dropped: bool
+    cost: Cost
+    stages_s: dict[str, float] = {}
+    settled: bool = True
+
+    @property
+    def time_s(self) -> float:
+        """The time that counts."""
+        return self.loaded_s
+
+
+Result = SaveResult | LoadResult
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why a trial has no result.
+
+    Attributes:
+        what: What happened, in one sentence without a full stop.
+        do: What to try.
+        log: The last lines that the trial wrote, perhaps with a traceback.
+    """
+
+    what: str
+    do: str = ""
+    log: str = ""
+
+
+class TrialRecord(msgspec.Struct, frozen=True):
+    """A trial of the schedule with its state."""
+
+    trial: Trial
+    status: TrialStatus = "queued"
+    result: Result | None = None
+    failure: Failure | None = None
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What the device gives a plain aligned writer and reader; None where it was not measured."""
+
+    write_bytes_per_s: float | None = None
+    read_bytes_per_s: float | None = None
+
+
+class Run(msgspec.Struct, frozen=True):
+    """All trials started by one request.
+
+    Attributes:
+        run_id: Unique name, sortable by time.
+        created_at: When it started, in ISO 8601 with the time zone.
+        plan: What was asked for.
+        environment: Where it happened.
+        records: Every trial of the schedule, in its order.
+        model: The tensors' table, once known.
+        limits: The device's limits.
+        status: How far the run has come.
+        refusal: Why it did not start, if it was refused.
+        advice: What makes the numbers mean less than they seem to.
+    """
+
+    run_id: str
+    created_at: str
+    plan: Plan
+    environment: Environment
+    records: tuple[TrialRecord, ...]
+    model: Model | None = None
+    limits: Limits = Limits()
+    status: RunStatus = "running"
+    refusal: Failure | None = None
+    advice: tuple[str, ...] = ()
+
+    def of(self, method: str, operation: Operation) -> tuple[TrialRecord, ...]:
+        """The records of one method and operation, in the order of the rounds."""
+        return tuple(r for r in self.records if r.trial.method == method and r.trial.operation == operation)

@@ -1,0 +1,185 @@
+"""The reducer: (session, event) -> session. No I/O and no clock; the screen draws the session and nothing else."""
+
+from typing import Literal
+
+import msgspec
+
+from state.environment import advice
+from state.events import (
+    CheckpointDeleted,
+    Event,
+    ModelBuilding,
+    ModelReady,
+    Phase,
+    PhaseEntered,
+    RunFinished,
+    RunInterrupted,
+    RunRefused,
+    RunRequested,
+    Sampled,
+    TrialFailed,
+    TrialFinished,
+    TrialStarted,
+    WorkerReady,
+)
+from state.plan import schedule
+from state.run import FINAL, Failure, Run, SaveResult, TrialRecord
+
+WorkerState = Literal["starting", "ready", "dead"]
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far the trial that runs has come. Everything here is an estimate, seen from outside.
+
+    Attributes:
+        trial: Its number in the schedule.
+        pid: Its process.
+        expected_bytes: How many bytes it will probably move.
+        phase: What it is doing; None before its first word.
+        start_bytes: The kernel's count when the clock started.
+        start_s: Time since the fork when the clock started, as far as the samples tell.
+        moved_bytes: Bytes moved under the clock so far, never falling.
+        elapsed_s: Since the fork.
+        rss_bytes: Resident memory.
+        cpu_fraction: Share of one core.
+    """
+
+    trial: int
+    pid: int
+    expected_bytes: int
+    phase: Phase | None = None
+    start_bytes: int = 0
+    start_s: float = 0.0
+    moved_bytes: int = 0
+    elapsed_s: float = 0.0
+    rss_bytes: int = 0
+    cpu_fraction: float = 0.0
+
+    @property
+    def fraction(self) -> float:
+        """Estimated share that is done, from 0 to 0.99 while the clock runs, 1 afterwards."""
+        if self.phase in {"verify", "delete"}:
+            return 1.0
+        return min(0.99, self.moved_bytes / self.expected_bytes) if self.expected_bytes else 0.0
+
+    @property
+    def rate_bytes_per_s(self) -> float:
+        """Estimated throughput since the clock started; 0 before the first sample."""
+        measured_s = self.elapsed_s - self.start_s
+        return self.moved_bytes / measured_s if measured_s > 0 else 0.0
+
+    @property
+    def left_s(self) -> float | None:
+        """Estimated time until the clock stops, or None before there is a rate."""
+        rate = self.rate_bytes_per_s
+        return max(0.0, self.expected_bytes - self.moved_bytes) / rate if rate else None
+
+
+class Session(msgspec.Struct, frozen=True):
+    """Everything that a screen may show.
+
+    Attributes:
+        worker: State of the worker process.
+        run: The run that goes on or went last; None before the first.
+        progress: The trial that runs, if one does.
+    """
+
+    worker: WorkerState = "starting"
+    run: Run | None = None
+    progress: Progress | None = None
+
+    @property
+    def done_count(self) -> int:
+        """Trials that have reached a final state."""
+        return sum(record.status in FINAL for record in self.run.records) if self.run else 0
+
+
+def reduce(session: Session, event: Event) -> Session:
+    """The session after an event. An event that does not fit the state changes nothing."""
+    match event:
+        case WorkerReady():
+            return msgspec.structs.replace(session, worker="ready")
+        case RunRequested():
+            records = tuple(TrialRecord(trial) for trial in schedule(event.plan))
+            sentences = advice(event.environment, event.plan)
+            started = Run(event.run_id, event.created_at, event.plan, event.environment, records, advice=sentences)
+            return msgspec.structs.replace(session, run=started, progress=None)
+        case RunInterrupted():
+            return _lose(msgspec.structs.replace(session, worker="dead"), event.failure)
+    run = session.run
+    if run is None or run.status != "running":
+        return session
+    match event:
+        case ModelBuilding() | ModelReady():
+            run = msgspec.structs.replace(run, model=event.model, advice=advice(run.environment, run.plan, event.model))
+            return msgspec.structs.replace(session, run=run)
+        case RunRefused():
+            run = msgspec.structs.replace(_close(run, "cancelled"), status="refused", refusal=event.failure)
+            return msgspec.structs.replace(session, run=run, progress=None)
+        case TrialStarted() if session.progress is None and _status(run, event.trial) == "queued":
+            run = _replace(run, event.trial, status="running")
+            progress = Progress(event.trial, event.pid, event.expected_bytes)
+            return msgspec.structs.replace(session, run=run, progress=progress)
+        case PhaseEntered() | Sampled() if session.progress and session.progress.trial == event.trial:
+            return msgspec.structs.replace(session, progress=_advance(session.progress, event))
+        case TrialFinished() if _status(run, event.trial) == "running":
+            run = _replace(run, event.trial, status="done", result=event.result)
+            return msgspec.structs.replace(session, run=run, progress=None)
+        case TrialFailed() if _status(run, event.trial) in {"queued", "running"}:
+            was_running = _status(run, event.trial) == "running"
+            run = _replace(run, event.trial, status="failed", failure=event.failure)
+            return msgspec.structs.replace(session, run=run, progress=None if was_running else session.progress)
+        case CheckpointDeleted() if 0 <= event.trial < len(run.records):
+            result = run.records[event.trial].result
+            if isinstance(result, SaveResult):
+                run = _replace(run, event.trial, result=msgspec.structs.replace(result, delete_s=event.delete_s))
+            return msgspec.structs.replace(session, run=run)
+        case RunFinished():
+            status = "cancelled" if event.cancelled else "finished"
+            run = msgspec.structs.replace(_close(run, "cancelled"), status=status)
+            return msgspec.structs.replace(session, run=run, progress=None)
+    return session
+
+
+def _advance(progress: Progress, event: PhaseEntered | Sampled) -> Progress:
+    if isinstance(event, PhaseEntered):
+        if event.phase == "measure":
+            return msgspec.structs.replace(
+                progress, phase=event.phase, start_bytes=event.moved_bytes, start_s=progress.elapsed_s
+            )
+        return msgspec.structs.replace(progress, phase=event.phase)
+    moved_bytes = progress.moved_bytes
+    if progress.phase in {"measure", "sync"}:
+        moved_bytes = max(moved_bytes, event.moved_bytes - progress.start_bytes)
+    return msgspec.structs.replace(
+        progress,
+        moved_bytes=moved_bytes,
+        elapsed_s=max(progress.elapsed_s, event.elapsed_s),
+        rss_bytes=event.rss_bytes,
+        cpu_fraction=event.cpu_fraction,
+    )
+
+
+def _lose(session: Session, failure: Failure) -> Session:
+    """The worker is dead: the trial that ran, if any, has failed."""
+    run = session.run
+    if run is None or session.progress is None:
+        return msgspec.structs.replace(session, progress=None)
+    run = _replace(run, session.progress.trial, status="failed", failure=failure)
+    return msgspec.structs.replace(session, run=run, progress=None)
+
+
+def _status(run: Run, trial: int) -> str | None:
+    return run.records[trial].status if 0 <= trial < len(run.records) else None
+
+
+def _replace(run: Run, trial: int, **changes: object) -> Run:
+    records = list(run.records)
+    records[trial] = msgspec.structs.replace(records[trial], **changes)
+    return msgspec.structs.replace(run, records=tuple(records))
+
+
+def _close(run: Run, status: Literal["cancelled"]) -> Run:
+    """Give every trial that is not final its last state."""
+    records = tuple(r if r.status in FINAL else msgspec.structs.replace(r, status=status) for r in run.records)
+    return msgspec.structs.replace(run, records=records)
