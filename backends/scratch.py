@@ -91,13 +91,13 @@ def remove(folder: Path) -> None:
             raise StorageError(f"{folder} carries no marker of ckpt-tui", "delete it by hand if it is yours")
         try:
             # The marker goes last: a removal that is cut short leaves a folder that is still known as ours.
-            for entry in os.scandir(folder):
+            for entry in folder.iterdir():
                 if entry.name == MARKER:
                     continue
-                if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path)
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
                 else:
-                    os.unlink(entry.path)
+                    entry.unlink()
             shutil.rmtree(folder)
         except OSError as error:
             raise StorageError(f"{folder} cannot be deleted ({error.strerror})", "delete it by hand") from None

@@ -23,7 +23,7 @@ class VerificationError(CkptTuiError):
 
 
 def dtype_name(dtype: torch.dtype) -> str:
-    """torch's name without the prefix: ``bfloat16``."""
+    """Name of a torch dtype without the prefix: ``bfloat16``."""
     return str(dtype).removeprefix("torch.")
 
 

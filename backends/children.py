@@ -1,0 +1,234 @@
+"""Forked children of the worker: one piece of work each, watched, and killed without mercy.
+
+A child speaks to the worker through a pipe of its own, in lines of `state.events`. The end of the pipe is the end of
+the child. It leads a process group, so that killing it takes along whatever a library started.
+"""
+
+import contextlib
+import ctypes
+import os
+import selectors
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import psutil
+
+from state.events import Event, WorkerEvent, decode_event, encode
+
+Emit = Callable[[Event], None]
+
+_PR_SET_PDEATHSIG: Final = 1
+_CHECK_S: Final = 2.0
+
+
+class ChildStalledError(Exception):
+    """The child was killed, because it came no further."""
+
+
+class ChildBabbledError(Exception):
+    """The child was killed, because it wrote something that is no event into its pipe."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """When to give a child up.
+
+    Attributes:
+        stall_s: Without a tick of processor time and without a byte moved.
+        timeout_s: After its start, whatever it does; None never.
+    """
+
+    stall_s: float = 120.0
+    timeout_s: float | None = None
+
+
+def fork(work: Callable[[Emit], None], close_fds: tuple[int, ...]) -> tuple[int, int]:
+    """Start a child that does `work` and exits.
+
+    Args:
+        work: Given a function that sends an event to the worker. What it raises goes to the log, with exit status 1.
+        close_fds: Descriptors of the worker that are none of the child's business.
+
+    Returns:
+        Its process number and the reading end of its pipe.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    read_fd, write_fd = os.pipe()
+    parent_pid = os.getpid()
+    pid = os.fork()
+    if pid:
+        with contextlib.suppress(OSError):  # the child does the same; whoever is first
+            os.setpgid(pid, pid)
+        os.close(write_fd)
+        return pid, read_fd
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        _die_with(parent_pid)
+        os.close(read_fd)
+        for fd in close_fds:
+            os.close(fd)
+        null_fd = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null_fd, 0)
+        work(lambda event: _write_all(write_fd, encode(event)))
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # No interpreter shutdown: a child owns nothing, and libraries' exit handlers belong to the worker.
+        os._exit(status)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _die_with(parent_pid: int) -> None:
+    """Let the kernel kill this process when its parent dies (Linux only; see prctl(2))."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent_pid:  # it died before the line above
+        os._exit(1)
+
+
+def kill(pid: int) -> int:
+    """Kill a child with its group and collect it. Returns its status as `os.waitpid` has it."""
+    for target in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            target(pid, signal.SIGKILL)
+    return os.waitpid(pid, 0)[1]
+
+
+class LineReader:
+    """Cuts what arrives on a descriptor into lines."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._rest = b""
+
+    def read(self) -> list[bytes] | None:
+        """The lines that are complete now; None at the end of the stream."""
+        data = os.read(self.fd, 1 << 16)
+        if not data:
+            return None
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return lines
+
+
+def follow(
+    pid: int,
+    read_fd: int,
+    limits: Limits,
+    on_event: Callable[[WorkerEvent], None],
+    interrupt_fd: int,
+    on_interrupt: Callable[[], None],
+) -> int:
+    """Pass on a child's events until it ends. Whatever a callback raises ends the child, too.
+
+    Args:
+        pid: The child.
+        read_fd: Its pipe; closed on return.
+        limits: When to give it up.
+        on_event: Called with each event.
+        interrupt_fd: A descriptor to watch besides.
+        on_interrupt: Called when that has something to read.
+
+    Returns:
+        Its exit status as `os.waitpid` has it.
+
+    Raises:
+        ChildStalledError: If it came no further.
+        ChildBabbledError: If it wrote rubbish.
+    """
+    watch = _StallWatch(pid, limits)
+    reader = LineReader(read_fd)
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(read_fd, selectors.EVENT_READ)
+            selector.register(interrupt_fd, selectors.EVENT_READ)
+            while True:
+                ready = {key.fd for key, _ in selector.select(_CHECK_S)}
+                if interrupt_fd in ready:
+                    on_interrupt()
+                if read_fd in ready:
+                    lines = reader.read()
+                    if lines is None:
+                        return _collect(pid)
+                    for line in lines:
+                        on_event(_decode(line))
+                watch.check()
+    except BaseException:
+        kill(pid)
+        raise
+    finally:
+        os.close(read_fd)
+
+
+def _decode(line: bytes) -> WorkerEvent:
+    try:
+        return decode_event(line)
+    except msgspec.DecodeError:
+        raise ChildBabbledError(repr(line[:80])) from None
+
+
+def _collect(pid: int) -> int:
+    """The status of a child whose pipe has ended; one that closed the pipe but lives on is killed."""
+    deadline_s = time.monotonic() + 2.0
+    while time.monotonic() < deadline_s:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)  # what it started and left behind
+            return status
+        time.sleep(0.002)
+    return kill(pid)
+
+
+class _StallWatch:
+    """Notices that a child and its descendants neither compute nor move bytes."""
+
+    def __init__(self, pid: int, limits: Limits) -> None:
+        self._process = psutil.Process(pid)
+        self._limits = limits
+        self._start_s = self._moved_s = self._checked_s = time.monotonic()
+        self._last: tuple[float, int] | None = None
+
+    def check(self) -> None:
+        """Look, at most every two seconds.
+
+        Raises:
+            ChildStalledError: With the reason.
+        """
+        now_s = time.monotonic()
+        if now_s - self._checked_s < _CHECK_S:
+            return
+        self._checked_s = now_s
+        seen = self._look()
+        if seen != self._last:
+            self._last, self._moved_s = seen, now_s
+        if now_s - self._moved_s > self._limits.stall_s:
+            raise ChildStalledError(f"no byte moved and no processor time used for {self._limits.stall_s:g} s")
+        if self._limits.timeout_s is not None and now_s - self._start_s > self._limits.timeout_s:
+            raise ChildStalledError(f"not finished after {self._limits.timeout_s:g} s")
+
+    def _look(self) -> tuple[float, int] | None:
+        try:
+            family = [self._process, *self._process.children(recursive=True)]
+            cpu_s = sum(sum(process.cpu_times()[:2]) for process in family)
+            chars = sum(
+                counters.read_chars + counters.write_chars
+                for process in family
+                if hasattr(process, "io_counters") and (counters := process.io_counters())
+            )
+        except psutil.Error:
+            return None
+        return cpu_s, chars

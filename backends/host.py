@@ -1,0 +1,51 @@
+"""Look at the machine: the record that goes with every run. A probe that fails leaves its field empty."""
+
+import importlib.metadata
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from backends.pagecache import can_drop_caches
+from backends.storage import filesystem_of
+from state.environment import Environment
+
+_LIBRARIES: Final = ("ckpt-tui", "torch", "tensorstore", "jax", "transformers", "safetensors", "numpy", "ml-dtypes")
+#: Prefixes of variables that change threads, allocators or input and output of the libraries.
+_PREFIXES: Final = ("OMP_", "MKL_", "OPENBLAS_", "TENSORSTORE_", "TORCH_", "PYTORCH_", "CUDA_", "MALLOC_", "LD_PRELOAD")
+_CPUINFO: Final = Path("/proc/cpuinfo")
+
+
+def environment(storage: Path) -> Environment:
+    """The record for a run that writes to `storage`."""
+    return Environment(
+        hostname=platform.node(),
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        cpu=_cpu(),
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        memory_bytes=psutil.virtual_memory().total,
+        python=platform.python_version(),
+        libraries={name: version for name in _LIBRARIES if (version := _version(name))},
+        storage=str(storage.resolve()),
+        filesystem=filesystem_of(storage),
+        variables={name: value for name, value in sorted(os.environ.items()) if name.startswith(_PREFIXES)},
+        can_drop_caches=can_drop_caches(),
+    )
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    if sys.platform == "linux" and _CPUINFO.exists():
+        for line in _CPUINFO.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

@@ -1,0 +1,253 @@
+"""The screen's side of the worker: start it, send it a run, pass on what happens, survive its death."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from backends import scratch
+from backends.failures import tail
+from backends.watch import watch
+from state.errors import WorkerError
+from state.events import (
+    PROTOCOL_VERSION,
+    CancelRun,
+    Command,
+    Event,
+    RunFinished,
+    RunInterrupted,
+    RunRefused,
+    RunRequested,
+    StartRun,
+    TrialFailed,
+    TrialFinished,
+    TrialStarted,
+    WorkerReady,
+    decode_event,
+    encode,
+)
+from state.paths import log_folder
+from state.plan import schedule
+from state.run import Failure
+
+#: How often a worker may die without having started a trial before we stop starting new ones.
+_MAX_IDLE_DEATHS: Final = 2
+#: How long a worker may take to clean up after a cancel before it is killed, and we clean up.
+_CANCEL_S: Final = 30.0
+_LINE_BYTES: Final = 64 * 1024 * 1024  # a model's table is one line
+
+
+class Launcher:
+    """Owns one worker process at a time. Used from one asyncio event loop.
+
+    Args:
+        log: Where the worker's standard output and error go; None makes a file in the user's log folder.
+    """
+
+    def __init__(self, log: Path | None = None) -> None:
+        self.log = log or _new_log()
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.StreamReader | None = None
+        self._pipe: asyncio.ReadTransport | None = None
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watching: asyncio.Task[None] | None = None
+        self._deadline: asyncio.Task[None] | None = None
+        self._storage: Path | None = None
+        self._trial_pid: int | None = None
+        self._cancelled = False
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process number, if one runs."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    async def start(self) -> None:
+        """Start a worker, unless one runs. Its imports go on in the background."""
+        if self.pid is not None:
+            return
+        read_fd, write_fd = os.pipe()
+        try:
+            with self.log.open("ab") as log:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *("-P", "-X", "faulthandler", "-m", "backends.worker", str(write_fd), str(self.log)),
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=(write_fd,),
+                    start_new_session=True,
+                    # numpy's BLAS would start a thread per core at import; no trial computes with it.
+                    env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+                )
+        except OSError as error:
+            os.close(read_fd)
+            raise WorkerError(f"the worker cannot be started ({error})", f"see {self.log}") from error
+        finally:
+            os.close(write_fd)
+        reader = asyncio.StreamReader(limit=_LINE_BYTES)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(read_fd, "rb"))
+        self._reader, self._pipe = reader, pipe
+        self._spawn(self._read(reader, self._process))
+
+    async def run(self, request: RunRequested) -> AsyncIterator[Event]:
+        """Measure, and yield everything that happens; the first event is the request, the last ends the run.
+
+        A worker that dies takes its trial along; a new one goes on with the next.
+        """
+        self._cancelled = False
+        self._storage = Path(request.plan.storage)
+        todo = set(range(len(schedule(request.plan))))
+        deaths = 0
+        yield request
+        while True:
+            current: int | None = None
+            await self.start()
+            self._send(StartRun(request.run_id, request.plan, tuple(sorted(todo))))
+            async for event in self._until_end(request):
+                yield event
+                match event:
+                    case TrialStarted():
+                        current, deaths = event.trial, 0
+                        todo.discard(event.trial)
+                    case TrialFailed() | TrialFinished():
+                        todo.discard(event.trial)
+                        current = None
+                    case RunFinished() | RunRefused():
+                        return
+            deaths += current is None
+            if self._cancelled:
+                yield RunFinished(cancelled=True)
+                return
+            if deaths >= _MAX_IDLE_DEATHS:
+                yield RunRefused(Failure("the worker keeps dying", f"see {self.log}", self._log_tail()))
+                return
+
+    def cancel(self) -> None:
+        """Stop the run: its trial is killed and its scratch removed, then `run` yields its last event."""
+        if self._cancelled:
+            return
+        self._cancelled = True
+        self._send(CancelRun())
+        self._deadline = self._spawn(self._kill_after(_CANCEL_S))
+
+    async def close(self) -> None:
+        """End the worker with everything that it started, and remove what it leaves."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), _CANCEL_S)
+        await self._bury()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.log.exists() and self.log.stat().st_size == 0:
+            self.log.unlink()
+
+    def kill(self) -> None:
+        """Kill the worker's processes now. `run` goes on as after any other death."""
+        for pid in (self._trial_pid, self.pid):
+            if pid is not None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, signal.SIGKILL)
+
+    # Inside --------------------------------------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _send(self, command: Command) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(encode(command))
+
+    async def _read(self, reader: asyncio.StreamReader, process: asyncio.subprocess.Process) -> None:
+        """Queue one worker's events, and at last its death."""
+        what = ""
+        try:
+            while line := await reader.readline():
+                event = decode_event(line)
+                if isinstance(event, WorkerReady) and event.version != PROTOCOL_VERSION:
+                    raise msgspec.ValidationError(f"it speaks version {event.version} instead of {PROTOCOL_VERSION}")
+                self._events.put_nowait(event)
+        except (msgspec.DecodeError, ValueError) as error:
+            what = f"the worker sent what is no message ({error})"
+        await self._bury()
+        status = await process.wait()
+        if not what:
+            name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+            what = f"the worker process died during this trial ({name})"
+        self._events.put_nowait(
+            RunInterrupted(Failure(what, "see the log, or run this method alone", self._log_tail()))
+        )
+
+    async def _until_end(self, request: RunRequested) -> AsyncIterator[Event]:
+        """Events of the run until it ends or the worker dies."""
+        trials = schedule(request.plan)
+        try:
+            while True:
+                event = await self._events.get()
+                match event:
+                    case TrialStarted():
+                        self._trial_pid = event.pid
+                        operation = trials[event.trial].operation
+                        sampling = watch(event.trial, event.pid, operation, self._events.put_nowait)
+                        self._watching = self._spawn(sampling)
+                    case TrialFinished() | TrialFailed() | RunInterrupted():
+                        self._stop_watching()
+                yield event
+                if isinstance(event, RunFinished | RunRefused | RunInterrupted):
+                    return
+        finally:
+            self._stop_watching()
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+    def _stop_watching(self) -> None:
+        self._trial_pid = None
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+
+    async def _kill_after(self, time_s: float) -> None:
+        """For a worker that does not clean up in time after a cancel."""
+        await asyncio.sleep(time_s)
+        self.kill()
+
+    async def _bury(self) -> None:
+        """Make sure that the worker is dead, and remove the scratch that it could not."""
+        if self._process is None:
+            return
+        pid = self._process.pid
+        self.kill()
+        await self._process.wait()
+        if self._pipe is not None:
+            self._pipe.close()
+        self._process = None
+        if self._storage is not None:
+            for orphan in scratch.orphans(self._storage):
+                if orphan.owner.pid == pid:
+                    await asyncio.to_thread(scratch.remove, orphan.folder)
+
+    def _log_tail(self) -> str:
+        return tail(self.log.read_text(errors="replace")) if self.log.exists() else ""
+
+
+def _new_log() -> Path:
+    folder = log_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:  # no home to write to
+        folder = Path(tempfile.gettempdir())
+    return folder / f"worker-{os.getpid()}.log"

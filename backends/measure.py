@@ -1,0 +1,182 @@
+"""The protocol of one trial: what happens before, under and after the clock. Runs in a process of its own.
+
+Before: the tensors are resident, the library is warm (a tiny model went through the same method), the disk is
+quiet, and for a cold load no page of the checkpoint is in memory. Under the clock: the method's call, and for a
+durable save the syncing that the method does not do itself. After: cost, sizes, proof and verification.
+"""
+
+import contextlib
+import gc
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import psutil
+import torch
+
+from backends import pagecache
+from backends.counters import Meter, io_counters, moved_bytes
+from backends.methods.base import Method
+from backends.storage import sync_tree, tree_size
+from backends.tensors import StateDict, verify
+from state.events import Phase
+from state.plan import Operation, Plan
+from state.run import CacheState, LoadResult, SaveResult
+
+#: Called at the start of each phase with its name and the bytes moved so far.
+Report = Callable[[Phase, int], None]
+
+#: A cold load whose device delivered less than this share of the checkpoint was served from somewhere else. Stored
+#: pages are read whole, so an honest load delivers more than the files' sizes, not less.
+_DELIVERED_SHARE: Final = 0.9
+_EVICT_TRIES: Final = 5
+
+
+class Trial:
+    """One measured save or load.
+
+    Args:
+        method: Made for the plan.
+        plan: What to measure.
+        operation: Which half.
+        report: Told every phase.
+    """
+
+    def __init__(self, method: Method, plan: Plan, operation: Operation, report: Report) -> None:
+        self._method = method
+        self._plan = plan
+        self._operation: Operation = operation
+        self._report = report
+        self._device = torch.device(plan.device)
+        self._stages_s: dict[str, float] = {}
+
+    def save(self, state: StateDict, folder: Path) -> SaveResult:
+        """Measure a save of `state`, on the CPU, into the new folder `folder`."""
+        state = self._on_device(state)
+        self._warm_up(folder)
+        folder.mkdir()
+        settled = self._settle(folder)
+        durable = self._plan.durability == "durable"
+        meter = self._start()
+        start_ns = time.perf_counter_ns()
+        self._method.save(state, folder, durable=durable)
+        self._synchronise()
+        returned_ns = time.perf_counter_ns()
+        if durable:
+            sync_tree(folder, files=not self._method.capabilities.syncs_files)
+        durable_ns = time.perf_counter_ns()
+        cost = meter.cost()
+        returned_s = (returned_ns - start_ns) / 1e9
+        durable_s = (durable_ns - start_ns) / 1e9 if durable else None
+        self._stages_s |= {"measure": returned_s, "sync": (durable_ns - returned_ns) / 1e9}
+        with self._stage("verify"):
+            stored_bytes, file_count = tree_size(folder)
+        return SaveResult(
+            returned_s,
+            durable_s,
+            cost,
+            stored_bytes,
+            file_count,
+            self._method.spec(),
+            stages_s=self._stages_s,
+            settled=settled,
+        )
+
+    def load(self, source: StateDict, folder: Path) -> LoadResult:
+        """Measure a load of the checkpoint in `folder` and compare it with `source`.
+
+        Raises:
+            VerificationError: If a bit differs.
+        """
+        self._warm_up(folder)
+        settled = self._settle(folder)
+        stored_bytes, _ = tree_size(folder)
+        with self._stage("evict"):
+            self._report("evict", 0)
+            resident_bytes, caches_dropped = self._prepare_cache(folder)
+        meter = self._start()
+        start_ns = time.perf_counter_ns()
+        loaded = self._method.load(folder, self._device)
+        self._synchronise()
+        loaded_s = (time.perf_counter_ns() - start_ns) / 1e9
+        cost = meter.cost()
+        self._stages_s["measure"] = loaded_s
+        with self._stage("verify"):
+            self._report("verify", 0)
+            verify(loaded, source)
+        cache = prove(stored_bytes, resident_bytes, cost.device_read_bytes)
+        return LoadResult(loaded_s, cache, resident_bytes, caches_dropped, cost, self._stages_s, settled)
+
+    def _on_device(self, state: StateDict) -> StateDict:
+        """The state dict on the plan's device, ties kept."""
+        moved = {id(tensor): tensor.to(self._device) for tensor in state.values()}
+        return {name: moved[id(tensor)] for name, tensor in state.items()}
+
+    def _warm_up(self, folder: Path) -> None:
+        """One discarded save and load of a tiny model: lazy imports, thread pools and device contexts come up."""
+        tiny = {"warm-up": torch.zeros(2, 2, device=self._device)}
+        trial_folder = folder.with_name(f"{folder.name}-warm-up")
+        with self._stage("warm-up"):
+            self._report("warm-up", 0)
+            trial_folder.mkdir()
+            self._method.save(tiny, trial_folder, durable=False)
+            if self._operation == "load":
+                self._method.load(trial_folder, self._device)
+            self._synchronise()
+            shutil.rmtree(trial_folder)
+
+    def _settle(self, folder: Path) -> bool:
+        with self._stage("settle"):
+            self._report("settle", 0)
+            return pagecache.settle(folder)
+
+    def _prepare_cache(self, folder: Path) -> tuple[int | None, bool]:
+        """Bring the page cache into the state asked for; how much is resident, and whether all caches were dropped."""
+        if self._plan.cache == "warm":
+            pagecache.read_through(folder)
+            return pagecache.resident_bytes(folder), False
+        for _ in range(_EVICT_TRIES):
+            caches_dropped = pagecache.evict(folder)
+            resident_bytes = pagecache.resident_bytes(folder)
+            if not resident_bytes:
+                break
+        return resident_bytes, caches_dropped
+
+    def _start(self) -> Meter:
+        gc.collect()
+        self._synchronise()
+        self._report("measure", moved_bytes(io_counters(psutil.Process()), self._operation))
+        return Meter()
+
+    def _synchronise(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+
+    @contextlib.contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        start_s = time.perf_counter()
+        yield
+        self._stages_s[name] = time.perf_counter() - start_s
+
+
+def prove(stored_bytes: int, resident_bytes: int | None, device_read_bytes: int | None) -> CacheState:
+    """What can be said of the page cache before a load.
+
+    Args:
+        stored_bytes: Size of the checkpoint's files.
+        resident_bytes: How much of it was in memory, in whole pages, as mincore saw it; None if it could not.
+        device_read_bytes: What the device delivered during the load; None if nobody counted.
+
+    Returns:
+        ``cold`` only if nothing was in memory and the device delivered it all; ``warm`` only if everything was in
+        memory; ``unknown`` for anything between, and where the two witnesses disagree.
+    """
+    if resident_bytes is None or device_read_bytes is None:
+        return "unknown"
+    if resident_bytes == 0 and device_read_bytes >= _DELIVERED_SHARE * stored_bytes:
+        return "cold"
+    if resident_bytes >= stored_bytes:
+        return "warm"
+    return "unknown"

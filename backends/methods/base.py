@@ -1,0 +1,74 @@
+"""What a method is."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import msgspec
+import torch
+
+from backends.tensors import StateDict
+from state.model import Model
+from state.plan import Plan
+
+
+class Capabilities(msgspec.Struct, frozen=True):
+    """What a method can do, told before a run instead of found out during it.
+
+    Attributes:
+        devices: Kinds of devices that it saves from and loads to.
+        dtypes: torch names of the dtypes that it keeps as they are; None for all.
+        syncs_files: Whether its save, asked to be durable, syncs the files itself. Folders are always synced by us.
+    """
+
+    devices: frozenset[str] = frozenset({"cpu", "cuda"})
+    dtypes: frozenset[str] | None = None
+    syncs_files: bool = False
+
+
+class Method(ABC):
+    """A named way to save and load a model.
+
+    An instance lives in a process of its own for one save or one load. What it does before `save` or `load` is
+    called is not timed; what it does inside is, to the last line.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities()
+
+    @classmethod
+    @abstractmethod
+    def create(cls, name: str, plan: Plan) -> Self:
+        """The method of this name with the plan's values."""
+
+    @abstractmethod
+    def spec(self) -> dict[str, Any]:
+        """What the library is told to do, in its own terms. Goes into the results as JSON."""
+
+    @abstractmethod
+    def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
+        """Write a checkpoint.
+
+        Args:
+            state: Contiguous tensors on their device. A tied tensor occurs as the same object under several names.
+            folder: An empty folder. Nothing may be written outside.
+            durable: If `Capabilities.syncs_files`, whether every file must be on the device on return. False means
+                that nobody syncs.
+        """
+
+    @abstractmethod
+    def load(self, folder: Path, device: torch.device) -> StateDict:
+        """Read the checkpoint back.
+
+        Returns:
+            Every name with its tensor, in memory of its own on `device`; tied tensors share it again.
+        """
+
+    def refusal(self, model: Model, device: str) -> str | None:
+        """Why this method cannot take this model on this device, in one sentence, or None if it can."""
+        if device.partition(":")[0] not in self.capabilities.devices:
+            return f"it cannot save from {device}"
+        if self.capabilities.dtypes is not None:
+            foreign = [dtype for dtype in model.dtypes if dtype not in self.capabilities.dtypes]
+            if foreign:
+                return f"it cannot hold {', '.join(foreign)}"
+        return None

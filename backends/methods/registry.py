@@ -1,0 +1,95 @@
+"""Names of methods and where their classes are. Imports no method and no library, so anybody may list them.
+
+A third party adds methods through the entry-point group `ckpt_tui.methods`: the entry's name is the method's, its
+value ``module:Class`` names a `backends.methods.base.Method`. A name of ours cannot be taken.
+"""
+
+import importlib
+import importlib.metadata
+import importlib.util
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from state.errors import UnavailableError
+from state.optimizations import CELLS
+from state.plan import SIX, Plan
+
+if TYPE_CHECKING:
+    from backends.methods.base import Method
+
+GROUP: Final = "ckpt_tui.methods"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A method that can be asked for.
+
+    Attributes:
+        name: Its name.
+        target: ``module:Class``.
+        summary: What it does, in half a sentence.
+        requires: Modules that must be importable.
+        provider: The distribution that it comes from.
+    """
+
+    name: str
+    target: str
+    summary: str
+    requires: tuple[str, ...] = ()
+    provider: str = "ckpt-tui"
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why it cannot run here, or None."""
+        missing = [module for module in self.requires if importlib.util.find_spec(module) is None]
+        return f"needs the package {', '.join(missing)}" if missing else None
+
+
+def _cell_summary(concurrency: bool, chunking: bool, compression: bool) -> str:
+    words = [
+        "128 at a time" if concurrency else "one at a time",
+        "64 MiB chunks" if chunking else "64x64 tiles",
+        "gzip" if compression else "uncompressed",
+    ]
+    return (
+        f"zarr arrays: {', '.join(words)} (values adjustable)"
+        if any((concurrency, chunking, compression))
+        else (f"zarr arrays: {', '.join(words)}; the baseline")
+    )
+
+
+_PYTORCH = Entry("pytorch", "backends.methods.pytorch:PyTorch", "torch.save and torch.load: one zip file", ("torch",))
+_CELLS = tuple(
+    Entry(name, "backends.methods.tensorstore:TensorStore", _cell_summary(*switches), ("tensorstore",))
+    for name, switches in CELLS.items()
+)
+_OWN: Final = {entry.name: entry for entry in (_PYTORCH, *_CELLS)}
+
+
+def entries() -> dict[str, Entry]:
+    """Every method by name: the six first, the other cells, then those of third parties by name."""
+    own = [*SIX, *(name for name in _OWN if name not in SIX)]
+    found = {name: _OWN[name] for name in own}
+    for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name):
+        provider = point.dist.name if point.dist else "unknown"
+        found.setdefault(point.name, Entry(point.name, point.value, f"from {provider}", provider=provider))
+    return found
+
+
+def create(name: str, plan: Plan) -> "Method":
+    """Import a method and make it with the plan's values. For worker processes only.
+
+    Raises:
+        UnavailableError: If it is unknown, its package is missing, or it cannot be imported.
+    """
+    entry = entries().get(name)
+    if entry is None:
+        raise UnavailableError(f"there is no method {name!r}", "see ckpt-tui methods")
+    if entry.unavailable is not None:
+        raise UnavailableError(f"{name} {entry.unavailable}", "install it or leave the method out")
+    module, _, attribute = entry.target.partition(":")
+    try:
+        method_class: type[Method] = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UnavailableError(f"{name} cannot be imported from {entry.provider} ({error})", "repair it") from error
+    return method_class.create(name, plan)

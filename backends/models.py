@@ -1,0 +1,95 @@
+"""From what `--model` says to a source of tensors, and what a model's bits are worth to a compressor."""
+
+import re
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, Protocol
+
+import torch
+
+from backends.architectures import architectures
+from backends.tensors import to_numpy
+from backends.weights import Weights
+from state.errors import ModelError
+from state.model import Model
+from state.units import MIB
+
+_HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
+_WEIGHT_PATTERNS: Final = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "*.bin.index.json")
+
+
+class Source(Protocol):
+    """Where a model's tensors come from."""
+
+    def table(self) -> Model:
+        """Names, dtypes and shapes, without the values."""
+
+    def fill(self, views: Mapping[str, torch.Tensor]) -> None:
+        """Write the values of every unique tensor into its view, without a second copy of the whole."""
+
+
+def open_source(model: str, *, size_bytes: int | None, dtype: str, seed: int) -> Source:
+    """The source of a preset, of files on the disk, or of a hub id, tried in this order.
+
+    Raises:
+        ModelError: If there is no such model, or it cannot be had as asked for.
+    """
+    presets = architectures()
+    if model in presets:
+        from backends.presets import Preset  # transformers takes seconds to import, and files do not need it
+
+        return Preset(model, presets[model], size_bytes=size_bytes, dtype=dtype, seed=seed)
+    if size_bytes is not None:
+        raise ModelError(
+            f"--size scales presets, and {model!r} is none", f"leave it out, or choose {', '.join(presets)}"
+        )
+    path = Path(model).expanduser()
+    if not path.exists():
+        if not _HUB_ID.fullmatch(model):
+            raise ModelError(
+                f"there is no model {model!r}",
+                f"choose {', '.join(presets)}, a folder or file with weights, or a hub id such as org/name",
+            )
+        path = _download(model)
+    return Weights(model, path, dtype=dtype)
+
+
+def _download(hub_id: str) -> Path:
+    """The folder of a hub model's weights, from the cache if it is there."""
+    import huggingface_hub
+
+    for local_files_only in (True, False):
+        try:
+            folder = huggingface_hub.snapshot_download(
+                hub_id, allow_patterns=list(_WEIGHT_PATTERNS), local_files_only=local_files_only, etag_timeout=10
+            )
+            return Path(folder)
+        except Exception as error:  # its own errors, those of the HTTP library beneath, those of the disk
+            reason = type(error).__name__
+    raise ModelError(
+        f"{hub_id!r} is no path here, and the hub gave no weights for it ({reason})",
+        "check the name, the network and your access token, or download it and give the folder",
+    )
+
+
+def gzip_ratio(views: Mapping[str, torch.Tensor], sample_bytes: int = 8 * MIB) -> tuple[float, bool]:
+    """Compressed over raw size by gzip level 1, as T5X's default codec would see it.
+
+    Args:
+        views: The unique tensors.
+        sample_bytes: About how much to compress at most; every tensor gives its share from its middle.
+
+    Returns:
+        The ratio (1.0 for a model without bytes) and whether it comes from a sample.
+    """
+    total = sum(view.nbytes for view in views.values())
+    share = min(1.0, sample_bytes / total) if total else 1.0
+    raw = compressed = 0
+    for view in views.values():
+        data = to_numpy(view).reshape(-1).view("uint8")
+        taken = data.size if share == 1.0 else max(min(data.size, 4096), int(data.size * share))
+        start = (data.size - taken) // 2
+        raw += taken
+        compressed += len(zlib.compress(data[start : start + taken].tobytes(), 1)) if taken else 0
+    return (compressed / raw if raw else 1.0), share < 1.0

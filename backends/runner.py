@@ -1,0 +1,305 @@
+"""One run inside the worker: look at the model, check, fill the shared memory, then trial after trial in children."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from backends.arena import Arena
+from backends.children import Emit
+from backends.failures import describe_exception
+from backends.storage import room
+from state.errors import RequestError, UnavailableError
+from state.events import (
+    CheckpointDeleted,
+    Event,
+    ModelBuilding,
+    ModelReady,
+    Phase,
+    PhaseEntered,
+    RunRefused,
+    StartRun,
+    TrialFailed,
+    TrialFinished,
+    TrialStarted,
+    WorkerEvent,
+)
+from state.model import Model
+from state.plan import Plan, needs, schedule, shortage
+from state.run import Failure, SaveResult
+
+_NOT_SAVED: Final = Failure("there is no checkpoint to load", "see why its save has no result")
+
+
+class RefusedError(Exception):
+    """The run cannot start."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.what)
+        self.failure = failure
+
+
+class Host(Protocol):
+    """What a run needs of the worker."""
+
+    def emit(self, event: Event) -> None:
+        """Tell the launcher."""
+
+    def do(
+        self,
+        work: Callable[[Emit], None],
+        plan: Plan,
+        on_event: Callable[[WorkerEvent], None],
+        on_start: Callable[[int], None] = ...,
+    ) -> Failure | None:
+        """Do a piece of work in a child; why it did not come to its end."""
+
+
+class ModelCache:
+    """The tensors of the last run, kept for the next one on the same model."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._arena: Arena | None = None
+
+    def get(self, key: object) -> Arena | None:
+        """The arena of this key, if it is the one that is kept."""
+        return self._arena if self._key == key else None
+
+    def clear(self) -> None:
+        """Give the memory back."""
+        if self._arena is not None:
+            self._arena.close()
+        self._key = self._arena = None
+
+    def put(self, key: object, arena: Arena) -> None:
+        """Keep an arena."""
+        self._key, self._arena = key, arena
+
+
+class Runner:
+    """One run.
+
+    Args:
+        host: The worker.
+        models: Where the tensors of the last run may still be.
+        command: What to run.
+        folder: Scratch folder for the checkpoints; the worker removes it.
+    """
+
+    def __init__(self, host: Host, models: ModelCache, command: StartRun, folder: Path) -> None:
+        self._host = host
+        self._models = models
+        self._plan = command.plan
+        self._folder = folder
+        self._schedule = schedule(command.plan)
+        self._todo = set(command.trials)
+        self._stored: dict[str, int] = {}
+
+    def run(self) -> None:
+        """Measure every trial that is to be measured.
+
+        Raises:
+            RefusedError: If it cannot start.
+        """
+        model = self._look()
+        arena = self._provide(model)
+        for number in range(len(self._schedule)):
+            if number in self._todo:
+                self._try(number, arena)
+
+    # Before the trials ---------------------------------------------------------------------------------------------
+
+    def _look(self) -> Model:
+        """The model's table; fails the methods that cannot take it and refuses what cannot be had at all."""
+        plan = self._plan
+        models: list[Model] = []
+
+        def look(emit: Emit) -> None:
+            from backends.methods import registry
+            from backends.models import open_source
+
+            try:
+                check_device(plan.device)
+                model = open_source(plan.model, size_bytes=plan.size_bytes, dtype=plan.dtype, seed=plan.seed).table()
+            except Exception as error:
+                emit(RunRefused(describe_exception(error)))
+                return
+            emit(ModelBuilding(model))
+            for method in plan.methods:
+                try:
+                    reason = registry.create(method, plan).refusal(model, plan.device)
+                    failure = Failure(reason, "choose another --dtype or leave the method out") if reason else None
+                except Exception as error:
+                    failure = describe_exception(error)
+                if failure is not None:
+                    for number, trial in enumerate(self._schedule):
+                        if trial.method == method:
+                            emit(TrialFailed(number, failure))
+
+        def on_event(event: WorkerEvent) -> None:
+            match event:
+                case RunRefused():
+                    raise RefusedError(event.failure)
+                case ModelBuilding():
+                    models.append(event.model)
+                    self._host.emit(event)
+                case TrialFailed() if event.trial in self._todo:
+                    self._todo.discard(event.trial)
+                    self._host.emit(event)
+
+        failure = self._host.do(look, plan, on_event)
+        if failure is not None or not models:
+            raise RefusedError(failure or Failure("the model's table did not come", "see the log"))
+        return models[0]
+
+    def _provide(self, model: Model) -> Arena:
+        """The model's tensors in shared memory, from the last run if they are the same."""
+        plan = self._plan
+        key = (model, plan.seed, _fingerprint(Path(plan.model)))
+        kept = self._models.get(key)
+        free = room(self._folder)
+        if kept is not None:
+            free = msgspec.structs.replace(free, memory_bytes=free.memory_bytes + model.logical_bytes)
+        else:
+            self._models.clear()
+        short = shortage(needs(plan, model), free, plan.storage)
+        if short is not None:
+            raise RefusedError(Failure(short.what, short.do))
+        if kept is not None:
+            self._host.emit(ModelReady(kept.model, build_s=0.0))
+            return kept
+        arena = Arena(model)
+        ready: list[Model] = []
+
+        def fill(emit: Emit) -> None:
+            import time
+
+            from backends.models import gzip_ratio, open_source
+
+            start_s = time.perf_counter()
+            try:
+                views = arena.views()
+                open_source(plan.model, size_bytes=plan.size_bytes, dtype=plan.dtype, seed=plan.seed).fill(views)
+                ratio, sampled = gzip_ratio(views)
+            except Exception as error:
+                emit(RunRefused(describe_exception(error)))
+                return
+            filled = msgspec.structs.replace(model, gzip_ratio=ratio, gzip_sampled=sampled)
+            emit(ModelReady(filled, time.perf_counter() - start_s))
+
+        def on_event(event: WorkerEvent) -> None:
+            match event:
+                case RunRefused():
+                    raise RefusedError(event.failure)
+                case ModelReady():
+                    ready.append(event.model)
+                    self._host.emit(event)
+
+        failure = self._host.do(fill, plan, on_event)
+        if failure is not None or not ready:
+            raise RefusedError(failure or Failure("the model's tensors did not come", "see the log"))
+        arena.model = ready[0]
+        self._models.put(key, arena)
+        return arena
+
+    # A trial -------------------------------------------------------------------------------------------------------
+
+    def _try(self, number: int, arena: Arena) -> None:
+        trial, plan = self._schedule[number], self._plan
+        folder = self._folder / trial.method.replace("/", "%")
+        is_save = trial.operation == "save"
+        if not is_save and trial.method not in self._stored:
+            self._host.emit(TrialFailed(number, _NOT_SAVED))
+            return
+        ended = False
+
+        def work(emit: Emit) -> None:
+            from backends import measure
+            from backends.methods import registry
+
+            def report(phase: Phase, moved_bytes: int) -> None:
+                emit(PhaseEntered(number, phase, moved_bytes))
+
+            try:
+                state = arena.state_dict()
+                measured = measure.Trial(registry.create(trial.method, plan), plan, trial.operation, report)
+                if is_save:
+                    arena.touch()
+                    emit(TrialFinished(number, measured.save(state, folder)))
+                else:
+                    emit(TrialFinished(number, measured.load(state, folder)))
+            except Exception as error:
+                emit(TrialFailed(number, describe_exception(error)))
+
+        def on_event(event: WorkerEvent) -> None:
+            nonlocal ended
+            if isinstance(event, TrialFinished) and isinstance(event.result, SaveResult):
+                self._stored[trial.method] = event.result.stored_bytes
+            ended = ended or isinstance(event, TrialFinished | TrialFailed)
+            self._host.emit(event)
+
+        expected_bytes = expected_save_bytes(plan, trial.method, arena.model) if is_save else self._stored[trial.method]
+        failure = self._host.do(
+            work, plan, on_event, lambda pid: self._host.emit(TrialStarted(number, pid, expected_bytes))
+        )
+        if not ended:
+            self._host.emit(TrialFailed(number, failure or Failure("ended without a result", "see the log")))
+        if not is_save or trial.method not in self._stored:
+            self._delete(number, folder)
+
+    def _delete(self, number: int, folder: Path) -> None:
+        """Delete the checkpoint, timed; what is left of it goes with the scratch folder."""
+        save_number = number - 1 if self._schedule[number].operation == "load" else number
+        self._stored.pop(self._schedule[number].method, None)
+
+        def work(emit: Emit) -> None:
+            import shutil
+            import time
+
+            start_s = time.perf_counter()
+            shutil.rmtree(folder, ignore_errors=True)
+            emit(CheckpointDeleted(save_number, time.perf_counter() - start_s))
+            for leftover in folder.parent.glob(f"{folder.name}-warm-up"):
+                shutil.rmtree(leftover, ignore_errors=True)
+
+        self._host.do(work, self._plan, self._host.emit)
+
+
+def expected_save_bytes(plan: Plan, method: str, model: Model) -> int:
+    """How much a save will probably write; only progress bars use it."""
+    optimizations = plan.optimizations(method)
+    if optimizations is None or optimizations.codec is None or model.gzip_ratio is None:
+        return model.logical_bytes
+    return round(model.logical_bytes * model.gzip_ratio)
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not there. For a child: it may initialise CUDA.
+
+    Raises:
+        RequestError: If no such device can be.
+        UnavailableError: If it is not here.
+    """
+    import torch
+
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not (number.isdecimal() and kind == "cuda")):
+        raise RequestError(f"there is no device {device!r}", "choose cpu, cuda or cuda:N")
+    if kind == "cpu":
+        return
+    if not torch.cuda.is_available():
+        raise UnavailableError(f"there is no device {device!r}, torch sees no GPU", "choose --device cpu")
+    if int(number or 0) >= torch.cuda.device_count():
+        raise UnavailableError(
+            f"there is no device {device!r}", f"choose from cuda:0 to cuda:{torch.cuda.device_count() - 1}"
+        )
+
+
+def _fingerprint(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """Changes when the files of a model that lies on the disk do; empty for a model that does not."""
+    if not path.exists():
+        return ()
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)

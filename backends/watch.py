@@ -1,0 +1,29 @@
+"""Look at the trial that runs, from outside: five times a second, without costing it anything."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+import psutil
+
+from backends.counters import io_counters, moved_bytes
+from state.events import Sampled
+from state.plan import Operation
+
+SAMPLE_S: Final = 0.2
+
+
+async def watch(trial: int, pid: int, operation: Operation, on_sample: Callable[[Sampled], None]) -> None:
+    """Sample a process until it ends or the task is cancelled."""
+    try:
+        process = psutil.Process(pid)
+        start_s = time.monotonic()
+        process.cpu_percent()  # the first call has nothing to compare with
+        while True:
+            await asyncio.sleep(SAMPLE_S)
+            moved = moved_bytes(io_counters(process), operation)
+            memory = process.memory_info().rss
+            on_sample(Sampled(trial, moved, time.monotonic() - start_s, memory, process.cpu_percent() / 100))
+    except psutil.Error:
+        return

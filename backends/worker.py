@@ -1,0 +1,179 @@
+"""The warm process: imports the libraries once, then forks a child for every piece of work.
+
+Started as ``python -P -m backends.worker EVENTS_FD LOG``: commands come in on standard input, events go out on the
+descriptor EVENTS_FD, and everything that libraries print goes to LOG. It starts no thread, touches no GPU and runs
+no tensor operation, so that a fork of it is as good as a fresh process with everything imported.
+
+The end of standard input means that whoever started it is gone: the trial is killed and the scratch removed.
+"""
+
+import os
+import select
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from backends import children, scratch
+from backends.children import ChildBabbledError, ChildStalledError, Emit, LineReader
+from backends.failures import describe_exit, oom_kills, tail
+from backends.runner import ModelCache, RefusedError, Runner
+from backends.storage import check_storage
+from state.errors import CkptTuiError
+from state.events import (
+    PROTOCOL_VERSION,
+    CancelRun,
+    Command,
+    Event,
+    RunFinished,
+    RunRefused,
+    StartRun,
+    WorkerEvent,
+    WorkerReady,
+    decode_command,
+    encode,
+)
+from state.plan import Plan
+from state.run import Failure
+
+
+class CancelledError(Exception):
+    """The launcher said stop."""
+
+
+class OrphanedError(Exception):
+    """The launcher is gone."""
+
+
+class Worker:
+    """Serves one launcher until it is gone.
+
+    Args:
+        events_fd: Where events are written.
+        log: The file that standard output and error go to.
+    """
+
+    def __init__(self, events_fd: int, log: Path) -> None:
+        self._events_fd = events_fd
+        self._log = log
+        self._commands = LineReader(sys.stdin.fileno())
+        self._waiting: list[Command] = []
+        self._models = ModelCache()
+
+    def serve(self) -> None:
+        """Take runs until standard input ends."""
+        try:
+            while True:
+                command = self._next_command()
+                if isinstance(command, StartRun):  # a cancel that comes too late has nothing to stop
+                    self._run(command)
+        except OrphanedError:
+            return
+
+    def emit(self, event: Event) -> None:
+        """Tell the launcher."""
+        try:
+            os.write(self._events_fd, encode(event))
+        except BrokenPipeError:
+            raise OrphanedError from None
+
+    def do(
+        self,
+        work: Callable[[Emit], None],
+        plan: Plan,
+        on_event: Callable[[WorkerEvent], None],
+        on_start: Callable[[int], None] = lambda pid: None,
+    ) -> Failure | None:
+        """Do a piece of work in a child.
+
+        Args:
+            work: What to do.
+            plan: Says when to give up.
+            on_event: Called with each of the child's events.
+            on_start: Called with the child's process number.
+
+        Returns:
+            Why the child did not come to its end, or None if it did.
+
+        Raises:
+            CancelledError: If the launcher said stop; the child is dead then.
+            OrphanedError: If the launcher is gone; likewise.
+        """
+        log_start, kills = self._log.stat().st_size, oom_kills()
+        pid, read_fd = children.fork(work, close_fds=(self._events_fd,))
+        on_start(pid)
+        limits = children.Limits(plan.stall_timeout_s, plan.timeout_s)
+        try:
+            status = children.follow(pid, read_fd, limits, on_event, self._commands.fd, self._on_command)
+        except ChildStalledError as error:
+            return Failure(
+                f"hung: {error}", "see the log, or allow more with --stall-timeout", self._log_from(log_start)
+            )
+        except ChildBabbledError as error:
+            return Failure(f"sent what is no message: {error}", "see the log", self._log_from(log_start))
+        if status == 0:
+            return None
+        return describe_exit(status, self._log_from(log_start), out_of_memory=oom_kills() > kills)
+
+    def _run(self, command: StartRun) -> None:
+        try:
+            folder = scratch.create(check_storage(Path(command.plan.storage)), command.run_id)
+        except CkptTuiError as error:
+            self.emit(RunRefused(Failure(error.what, error.do)))
+            return
+        end: Event = RunFinished(cancelled=False)
+        try:
+            Runner(self, self._models, command, folder).run()
+        except CancelledError:
+            end = RunFinished(cancelled=True)
+        except RefusedError as error:
+            end = RunRefused(error.failure)
+        finally:
+            scratch.remove(folder)
+        self.emit(end)
+
+    def _read_commands(self) -> None:
+        lines = self._commands.read()
+        if lines is None:
+            raise OrphanedError
+        self._waiting += [decode_command(line) for line in lines]
+
+    def _next_command(self) -> Command:
+        while not self._waiting:
+            self._read_commands()
+        return self._waiting.pop(0)
+
+    def _on_command(self) -> None:
+        self._read_commands()
+        for position, command in enumerate(self._waiting):
+            if isinstance(command, CancelRun):
+                del self._waiting[: position + 1]
+                raise CancelledError
+
+    def _log_from(self, start: int) -> str:
+        with self._log.open("rb") as file:
+            file.seek(start)
+            return tail(file.read().decode(errors="replace"))
+
+
+def import_libraries() -> None:
+    """Import what trials need, so that no child has to."""
+    import backends.measure
+    import backends.methods.pytorch
+    import backends.methods.tensorstore
+    import backends.models  # noqa: F401
+
+
+def main() -> None:
+    """Serve as the arguments say."""
+    start_s = time.perf_counter()
+    worker = Worker(int(sys.argv[1]), Path(sys.argv[2]))
+    import_libraries()
+    worker.emit(WorkerReady(PROTOCOL_VERSION, os.getpid(), time.perf_counter() - start_s))
+    if not select.select([sys.stdin], [], [], 0.05)[0]:
+        import transformers.models.llama.modeling_llama  # noqa: F401 - nobody waits, so get ahead of presets
+    worker.serve()
+
+
+if __name__ == "__main__":
+    main()
