@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from pathlib import Path
 from typing import Final
 
@@ -54,7 +54,6 @@ class Launcher:
     def __init__(self, log: Path | None = None) -> None:
         self.log = log or _new_log()
         self._process: asyncio.subprocess.Process | None = None
-        self._reader: asyncio.StreamReader | None = None
         self._pipe: asyncio.ReadTransport | None = None
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -63,6 +62,7 @@ class Launcher:
         self._storage: Path | None = None
         self._trial_pid: int | None = None
         self._cancelled = False
+        self._ready = False
 
     @property
     def pid(self) -> int | None:
@@ -95,10 +95,18 @@ class Launcher:
         reader = asyncio.StreamReader(limit=_LINE_BYTES)
         protocol = asyncio.StreamReaderProtocol(reader)
         pipe, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(read_fd, "rb"))
-        self._reader, self._pipe = reader, pipe
+        self._pipe, self._ready = pipe, False
         self._spawn(self._read(reader, self._process))
 
-    async def run(self, request: RunRequested) -> AsyncIterator[Event]:
+    async def ready(self) -> WorkerReady | RunInterrupted:
+        """Start a worker and wait until it has imported its libraries, or died of it. For use outside `run`."""
+        await self.start()
+        while True:
+            event = await self._events.get()
+            if isinstance(event, WorkerReady | RunInterrupted):
+                return event
+
+    async def run(self, request: RunRequested) -> AsyncGenerator[Event]:
         """Measure, and yield everything that happens; the first event is the request, the last ends the run.
 
         A worker that dies takes its trial along; a new one goes on with the next.
@@ -136,6 +144,9 @@ class Launcher:
         if self._cancelled:
             return
         self._cancelled = True
+        if not self._ready:
+            self.kill()  # it is still importing, would not listen for seconds, and has nothing to clean up
+            return
         self._send(CancelRun())
         self._deadline = self._spawn(self._kill_after(_CANCEL_S))
 
@@ -177,8 +188,10 @@ class Launcher:
         try:
             while line := await reader.readline():
                 event = decode_event(line)
-                if isinstance(event, WorkerReady) and event.version != PROTOCOL_VERSION:
-                    raise msgspec.ValidationError(f"it speaks version {event.version} instead of {PROTOCOL_VERSION}")
+                if isinstance(event, WorkerReady):
+                    if event.version != PROTOCOL_VERSION:
+                        raise msgspec.ValidationError(f"it speaks version {event.version}, not {PROTOCOL_VERSION}")
+                    self._ready = True
                 self._events.put_nowait(event)
         except (msgspec.DecodeError, ValueError) as error:
             what = f"the worker sent what is no message ({error})"
@@ -191,7 +204,7 @@ class Launcher:
             RunInterrupted(Failure(what, "see the log, or run this method alone", self._log_tail()))
         )
 
-    async def _until_end(self, request: RunRequested) -> AsyncIterator[Event]:
+    async def _until_end(self, request: RunRequested) -> AsyncGenerator[Event]:
         """Events of the run until it ends or the worker dies."""
         trials = schedule(request.plan)
         try:

@@ -24,6 +24,7 @@ from state.events import (
 )
 from state.plan import schedule
 from state.run import FINAL, Failure, Run, SaveResult, TrialRecord
+from state.statistics import median_of
 
 WorkerState = Literal["starting", "ready", "dead"]
 
@@ -139,6 +140,21 @@ def reduce(session: Session, event: Event) -> Session:
             run = msgspec.structs.replace(_close(run, "cancelled"), status=status)
             return msgspec.structs.replace(session, run=run, progress=None)
     return session
+
+
+def run_left_s(run: Run, progress: Progress | None) -> float | None:
+    """Estimated time until the run is done, from finished trials of the same kind; None while a kind has none."""
+    left_s = 0.0
+    for number, record in enumerate(run.records):
+        if record.status in FINAL:
+            continue
+        kind = run.of(record.trial.method, record.trial.operation)
+        typical_s = median_of([sum(done.result.stages_s.values()) for done in kind if done.result is not None])
+        if typical_s is None:
+            return None
+        spent_s = progress.elapsed_s if progress and progress.trial == number else 0.0
+        left_s += max(0.0, typical_s - spent_s)
+    return left_s
 
 
 def _advance(progress: Progress, event: PhaseEntered | Sampled) -> Progress:

@@ -1,0 +1,262 @@
+"""Results as files: JSON, CSV (a row per method and operation, or per trial), Markdown, and a figure.
+
+The suffix of the file's name decides. Field names are those of `state.results` and stay: scripts depend on them.
+A file is written beside its final name and renamed, so nobody ever reads half of one.
+"""
+
+import csv
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from state.errors import ExportError
+from state.results import MethodResult, OperationSummary, method_results
+from state.run import SCHEMA_VERSION, LoadResult, Run, SaveResult
+from state.statistics import improvement_percent
+from state.units import format_bytes, format_factor, format_seconds, size_argument
+
+
+def to_json(run: Run) -> bytes:
+    """The whole run: plan, environment, one object per method, and every trial."""
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": run.run_id,
+        "created_at": run.created_at,
+        "status": run.status,
+        "refusal": run.refusal,
+        "plan": run.plan,
+        "environment": run.environment,
+        "model": run.model,
+        "limits": run.limits,
+        "advice": run.advice,
+        "results": method_results(run),
+        "trials": run.records,
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+_METHOD_COLUMNS: Final = ("method", "concurrency", "chunk_bytes", "codec", "status", "error", "verified")
+_SIZE_COLUMNS: Final = ("logical_bytes", "stored_bytes", "file_count", "delete_s")
+_OPERATION_COLUMNS: Final = OperationSummary.__struct_fields__
+
+
+def to_csv(run: Run) -> bytes:
+    """One row per method and operation. Samples stand in one cell, separated by spaces."""
+    rows = []
+    for result in method_results(run):
+        shared = msgspec.structs.asdict(result)
+        for operation, summary in (("save", result.save), ("load", result.load)):
+            figures = msgspec.structs.asdict(summary) if summary else {}
+            samples = " ".join(map(str, figures.pop("samples_s", ())))
+            rows.append({**shared, **figures, "run_id": run.run_id, "operation": operation, "samples_s": samples})
+    return _csv(("run_id", *_METHOD_COLUMNS, "operation", *_OPERATION_COLUMNS, *_SIZE_COLUMNS), rows)
+
+
+_COST_COLUMNS: Final = ("cpu_s", "peak_rss_bytes", "extra_rss_bytes", "device_write_bytes", "device_read_bytes")
+_STAGES: Final = ("warm-up", "settle", "evict", "measure", "sync", "verify")
+_SAMPLE_COLUMNS: Final = (
+    *("run_id", "trial", "round", "method", "operation", "concurrency", "chunk_bytes", "codec", "status", "error"),
+    *("time_s", "returned_s", "durable_s", "loaded_s", "cache", "resident_bytes", "caches_dropped", "settled"),
+    *_COST_COLUMNS,
+    *("logical_bytes", "stored_bytes", "file_count", "delete_s"),
+    *(f"{stage.replace('-', '_')}_stage_s" for stage in _STAGES),
+)
+
+
+def to_samples_csv(run: Run) -> bytes:
+    """One row per trial in the order of the schedule, with everything that was measured."""
+    rows = []
+    for number, record in enumerate(run.records):
+        optimizations = run.plan.optimizations(record.trial.method)
+        row: dict[str, Any] = {
+            "run_id": run.run_id,
+            "trial": number,
+            **msgspec.structs.asdict(record.trial),
+            "status": record.status,
+            "error": record.failure.what if record.failure else None,
+            "logical_bytes": run.model.logical_bytes if run.model else None,
+        }
+        if optimizations is not None:
+            row |= msgspec.structs.asdict(optimizations)
+        match record.result:
+            case SaveResult() | LoadResult() as result:
+                row |= msgspec.structs.asdict(result) | msgspec.structs.asdict(result.cost)
+                row |= {f"{stage.replace('-', '_')}_stage_s": time_s for stage, time_s in result.stages_s.items()}
+                row["time_s"] = result.time_s
+        rows.append(row)
+    return _csv(_SAMPLE_COLUMNS, rows)
+
+
+def _csv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Rows as RFC 4180 has them, true and false as in JSON, an empty cell for what is not known."""
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, list(columns), extrasaction="ignore", restval="")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: str(v).lower() if isinstance(v, bool) else v for name, v in row.items()})
+    return buffer.getvalue().encode()
+
+
+def to_markdown(run: Run) -> bytes:
+    """A table for a report, with what it takes to read it."""
+    model, plan, environment = run.model, run.plan, run.environment
+    lines = [
+        f"# Checkpoint run {run.run_id}",
+        "",
+        f"- Model: {model_line(run) if model else plan.model}",
+        f"- Storage: {environment.storage} ({environment.filesystem.type}), saves {plan.durability}, "
+        f"loads {plan.cache}, {rounds_words(plan.repeats)}, seed {plan.seed}, device {plan.device}",
+        f"- Machine: {environment.cpu}, {environment.cores} cores, {environment.system}, Python {environment.python}",
+        f"- Libraries: {', '.join(f'{name} {version}' for name, version in environment.libraries.items())}",
+        "",
+        "| " + " | ".join(TABLE_HEADINGS) + " |",
+        "|" + "---|" * len(TABLE_HEADINGS),
+    ]
+    lines += ["| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |" for cells in table_rows(run)]
+    lines += ["", *(f"> {sentence}" for sentence in run.advice)]
+    return ("\n".join(lines).rstrip() + "\n").encode()
+
+
+def model_line(run: Run) -> str:
+    """The model in one line, with what gzip makes of it; an estimate carries its mark."""
+    model = run.model
+    if model is None:
+        return run.plan.model
+    parts = [
+        model.name if model.name == model.origin else f"{model.name} ({model.origin})",
+        f"{len(model.tensors):,} tensors",
+        f"{format_bytes(model.logical_bytes)} {', '.join(model.dtypes)}",
+    ]
+    if model.gzip_ratio is not None:
+        parts.append(f"gzip leaves {'≈' if model.gzip_sampled else ''}{model.gzip_ratio:.0%}")
+    return " · ".join(parts)
+
+
+TABLE_HEADINGS: Final = (
+    *("method", "save s", "load s", "cache", "size", "files", "save vs tensorstore", "load vs tensorstore", "state"),
+)
+
+
+def table_rows(run: Run) -> list[tuple[str, ...]]:
+    """The cells under `TABLE_HEADINGS`, for people; one row per method."""
+    return [
+        (
+            result.method,
+            _time(result.save),
+            _time(result.load),
+            (result.load.cache or "") if result.load else "",
+            format_bytes(result.stored_bytes) if result.stored_bytes is not None else "",
+            f"{result.file_count:,}" if result.file_count is not None else "",
+            _improvement(result.save),
+            _improvement(result.load),
+            state_words(result),
+        )
+        for result in method_results(run)
+    ]
+
+
+def _time(summary: OperationSummary | None) -> str:
+    if summary is None:
+        return ""
+    median = format_seconds(summary.median_s)
+    if summary.low_s is None or summary.high_s is None:
+        return median
+    return f"{median} ({format_seconds(summary.low_s)}–{format_seconds(summary.high_s)})"
+
+
+def _improvement(summary: OperationSummary | None) -> str:
+    if summary is None or summary.speedup_vs_tensorstore is None:
+        return ""
+    speedup = summary.speedup_vs_tensorstore
+    return f"{format_factor(speedup)} ({improvement_percent(speedup):+.0f} %)"
+
+
+def state_words(result: MethodResult) -> str:
+    """What became of a method, in words."""
+    if result.status == "done":
+        return "verified" if result.verified else "done"
+    return f"{result.status}: {result.error}" if result.error else result.status
+
+
+def rounds_words(repeats: int) -> str:
+    """``1 round``, ``3 rounds``."""
+    return f"{repeats} {'round' if repeats == 1 else 'rounds'}"
+
+
+def settings_line(run: Run) -> str:
+    """The plan in one line."""
+    plan = run.plan
+    return (
+        f"{run.environment.storage} ({run.environment.filesystem.type}) · {plan.durability} saves · "
+        f"{plan.cache} loads · {plan.device} · {rounds_words(plan.repeats)} · seed {plan.seed} · "
+        f"concurrency {plan.concurrency} · chunks {size_argument(plan.chunk_bytes)} · {plan.codec}"
+    )
+
+
+def _figure(file_format: str) -> Callable[[Run], bytes]:
+    def render(run: Run) -> bytes:
+        from state.figure import render_figure  # matplotlib takes a while, and most runs want no figure
+
+        return render_figure(run, file_format)
+
+    return render
+
+
+#: Suffix -> exporter. The longest suffix that fits a name decides.
+EXPORTERS: Final[dict[str, Callable[[Run], bytes]]] = {
+    ".samples.csv": to_samples_csv,
+    ".csv": to_csv,
+    ".json": to_json,
+    ".md": to_markdown,
+    ".png": _figure("png"),
+    ".svg": _figure("svg"),
+}
+
+
+def check_export(path: Path, *, overwrite: bool = False) -> Path:
+    """Refuse a file that could not be written after the run, before it starts.
+
+    Raises:
+        ExportError: If the suffix is unknown, the folder is missing or the file exists.
+    """
+    if not any(path.name.lower().endswith(suffix) for suffix in EXPORTERS):
+        raise ExportError(f"{path} has no suffix that says what to write", f"choose one of {', '.join(EXPORTERS)}")
+    if not path.parent.is_dir():
+        raise ExportError(f"the folder {path.parent} for {path.name} does not exist", "create it or choose another")
+    if path.is_dir():
+        raise ExportError(f"{path} is a folder", "choose another name")
+    if not os.access(path.parent, os.W_OK):
+        raise ExportError(f"nothing can be written into {path.parent}", "choose another folder")
+    if path.exists() and not overwrite:
+        raise ExportError(f"{path} exists already", "choose another name, or allow it with --overwrite")
+    return path
+
+
+def write_export(run: Run, path: Path, *, overwrite: bool = False) -> None:
+    """Write a run to a file in the format that its suffix names.
+
+    Raises:
+        ExportError: If it cannot be written; what was there before is untouched.
+    """
+    check_export(path, overwrite=overwrite)
+    exporter = next(EXPORTERS[suffix] for suffix in EXPORTERS if path.name.lower().endswith(suffix))
+    content = exporter(run)
+    try:
+        fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(content)
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(temporary).chmod(0o666 & ~umask)  # mkstemp makes files that only their owner reads
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ExportError(f"{path} cannot be written ({error.strerror})", "choose another file") from None

@@ -1,0 +1,168 @@
+"""A run as a figure with four panels: save time, load time, size, improvement over TensorStore."""
+
+import io
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import Final
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from state.export import model_line, settings_line
+from state.optimizations import BASELINE
+from state.results import MethodResult, OperationSummary, method_results
+from state.run import Run
+from state.units import format_bytes, format_factor, format_seconds
+
+# Okabe and Ito's palette, which colour-blind readers tell apart (https://jfly.uni-koeln.de/color/).
+SAVE_COLOUR: Final = "#0072B2"
+LOAD_COLOUR: Final = "#E69F00"
+SIZE_COLOUR: Final = "#009E73"
+_DPI: Final = 150
+_FOOTNOTE_COLUMNS: Final = 150
+
+
+def render_figure(run: Run, file_format: str) -> bytes:
+    """The figure as the bytes of a file.
+
+    Args:
+        run: What to draw; methods without results stand there with the reason.
+        file_format: ``png`` or ``svg``.
+    """
+    results = method_results(run)
+    footnotes = [line for sentence in run.advice for line in textwrap.wrap(f"! {sentence}", _FOOTNOTE_COLUMNS)]
+    height = 4.0 + 0.55 * len(results) + 0.17 * len(footnotes)
+    figure = Figure(figsize=(13, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(f"{model_line(run)}\n{settings_line(run)}", fontsize=9)
+    if footnotes:
+        figure.supxlabel("\n".join(footnotes), fontsize=7.5, x=0.01, ha="left")
+    (save, load), (size, improvement) = figure.subplots(2, 2)
+    durable = "until on the device" if run.plan.durability == "durable" else "until the call returned"
+    caches = sorted({result.load.cache for result in results if result.load and result.load.cache})
+    _draw_times(save, results, [r.save for r in results], SAVE_COLOUR, f"Save time, s ({durable}; lower is better)")
+    _draw_times(
+        load,
+        results,
+        [r.load for r in results],
+        LOAD_COLOUR,
+        f"Load time, s (cache {', '.join(caches) or run.plan.cache}; lower is better)",
+    )
+    _draw_sizes(size, results)
+    _draw_improvements(improvement, results)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=file_format, dpi=_DPI, metadata={"Title": f"ckpt-tui {run.run_id}"})
+    return buffer.getvalue()
+
+
+def _prepare(axes: Axes, results: Sequence[MethodResult], title: str) -> None:
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_yticks(range(len(results)), [result.method for result in results], fontsize=9)
+    axes.set_ylim(len(results) - 0.4, -0.6)  # the first method on top
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(axis="x", labelsize=8)
+    axes.margins(x=0.18)
+
+
+def _write(axes: Axes, x: float, y: float, text: str) -> None:
+    axes.annotate(text, (x, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+
+
+def _missing(axes: Axes, row: int, result: MethodResult) -> None:
+    reason = textwrap.shorten(result.error or result.status, 60, placeholder="…")
+    axes.annotate(
+        f"{result.status}: {reason}" if result.error else result.status,
+        (0, row),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8,
+        style="italic",
+    )
+
+
+def _draw_times(
+    axes: Axes,
+    results: Sequence[MethodResult],
+    summaries: Sequence[OperationSummary | None],
+    colour: str,
+    title: str,
+) -> None:
+    _prepare(axes, results, title)
+    for row, (result, summary) in enumerate(zip(results, summaries, strict=True)):
+        if summary is None:
+            _missing(axes, row, result)
+            continue
+        axes.barh(row, summary.median_s, color=colour, height=0.65)
+        end = summary.median_s
+        if summary.low_s is not None and summary.high_s is not None:
+            spread = [[summary.median_s - summary.low_s], [summary.high_s - summary.median_s]]
+            axes.errorbar(summary.median_s, row, xerr=spread, color="black", capsize=3, linewidth=1)
+            end = summary.high_s
+        _write(axes, end, row, format_seconds(summary.median_s))
+    axes.set_xlim(left=0)
+
+
+def _draw_sizes(axes: Axes, results: Sequence[MethodResult]) -> None:
+    _prepare(axes, results, "Size on disk, MB (files; the line is the tensors' own size)")
+    for row, result in enumerate(results):
+        if result.stored_bytes is None:
+            _missing(axes, row, result)
+            continue
+        axes.barh(row, result.stored_bytes / 1e6, color=SIZE_COLOUR, height=0.65)
+        files = f"{result.file_count:,} {'file' if result.file_count == 1 else 'files'}"
+        _write(axes, result.stored_bytes / 1e6, row, f"{format_bytes(result.stored_bytes)}, {files}")
+    logical = next((result.logical_bytes for result in results if result.logical_bytes), None)
+    if logical:
+        axes.axvline(logical / 1e6, color="black", linewidth=1, linestyle=":")
+    axes.margins(x=0.35)
+    axes.set_xlim(left=0)
+
+
+def _draw_improvements(axes: Axes, results: Sequence[MethodResult]) -> None:
+    """Factors on a log scale from 1, so that twice as fast and twice as slow are equally long."""
+    _prepare(axes, results, f"Improvement over {BASELINE} (log scale; right is faster)")
+    axes.set_xscale("log", base=10)
+    widest = 2.0
+    for row, result in enumerate(results):
+        drawn = False
+        for summary, colour, offset, hatch in (
+            (result.save, SAVE_COLOUR, -0.19, ""),
+            (result.load, LOAD_COLOUR, 0.19, "///"),
+        ):
+            speedup = summary.speedup_vs_tensorstore if summary else None
+            if speedup is None:
+                continue
+            drawn = True
+            widest = max(widest, speedup, 1 / speedup)
+            axes.barh(
+                row + offset,
+                speedup - 1,
+                left=1,
+                height=0.36,
+                color=colour,
+                hatch=hatch,
+                edgecolor="white",
+                linewidth=0,
+            )
+            _write(axes, max(1.0, speedup), row + offset, format_factor(speedup))
+        if not drawn:
+            _missing(axes, row, result)
+    slowest = min((s.speedup_vs_tensorstore or 1 for r in results for s in (r.save, r.load) if s), default=1.0)
+    axes.set_xlim(min(0.8, slowest * 0.8), widest**1.15 * 1.3)
+    axes.axvline(1, color="black", linewidth=1)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_factor(value)))
+    if math.log10(widest) > 1:
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: format_factor(value)))
+        axes.tick_params(axis="x", which="minor", labelsize=7)
+    handles = [
+        axes.barh(0, 0, color=SAVE_COLOUR, label="save"),
+        axes.barh(0, 0, color=LOAD_COLOUR, hatch="///", edgecolor="white", linewidth=0, label="load"),
+    ]
+    axes.legend(handles=handles, fontsize=8, loc="lower right", frameon=False)

@@ -1,0 +1,63 @@
+"""A run without the explorer: measure, show progress, and stop at once when told to."""
+
+import asyncio
+import contextlib
+import datetime
+import secrets
+import signal
+from pathlib import Path
+
+from backends.host import environment
+from backends.launcher import Launcher
+from state.events import RunRequested
+from state.plan import Plan
+from state.run import Run
+from state.session import Session, reduce
+from tui.progress import ProgressDisplay
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def new_request(plan: Plan) -> RunRequested:
+    """A request with a name of its own that sorts by time."""
+    now = datetime.datetime.now(datetime.UTC)
+    run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return RunRequested(run_id, now.isoformat(timespec="seconds"), plan, environment(Path(plan.storage)))
+
+
+async def measure(plan: Plan, display: ProgressDisplay) -> tuple[Run, int | None]:
+    """Measure a plan to its end, or until a signal stops it; a second signal does not wait for the worker.
+
+    Returns:
+        The run with everything that was finished, and the number of the signal that stopped it, if one did.
+
+    Raises:
+        WorkerError: If no worker can be started.
+    """
+    launcher = Launcher()
+    session = Session()
+    stopped_by: int | None = None
+
+    def stop(number: int) -> None:
+        nonlocal stopped_by
+        if stopped_by is None:
+            stopped_by = number
+            launcher.cancel()
+        else:
+            launcher.kill()
+
+    loop = asyncio.get_running_loop()
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        with display.shown():
+            async with contextlib.aclosing(launcher.run(new_request(plan))) as events:
+                async for event in events:
+                    session = reduce(session, event)
+                    display.update(session, event)
+    finally:
+        await launcher.close()
+        for number in _STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+    assert session.run is not None  # its request is the first event
+    return session.run, stopped_by

@@ -1,0 +1,148 @@
+"""Live progress of a run on a terminal, drawn from the session alone; a line per trial where there is none."""
+
+import contextlib
+from collections.abc import Iterator
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from state.events import Event, ModelBuilding, ModelReady, TrialFailed, TrialFinished
+from state.export import model_line
+from state.results import MethodResult, method_results
+from state.run import Run
+from state.session import Progress, Session, run_left_s
+from state.units import format_bytes, format_duration, format_rate, format_seconds
+
+_REFRESH_PER_S = 4
+_GLYPHS = {"queued": "·", "running": "▶", "done": "✓", "failed": "✗", "cancelled": "–"}
+_STYLES = {"queued": "dim", "running": "bold", "done": "green", "failed": "red", "cancelled": "yellow"}
+
+
+class ProgressDisplay:
+    """Shows one run while it goes on.
+
+    Args:
+        console: Where to draw; a live table if it is a terminal, else plain lines.
+        quiet: Show nothing at all.
+    """
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self._console = console
+        self._quiet = quiet
+        self._session = Session()
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Draw while the body runs, and leave the terminal without a trace."""
+        if self._quiet or not self._console.is_terminal:
+            yield
+            return
+        live = Live(
+            get_renderable=lambda: render(self._session),
+            console=self._console,
+            refresh_per_second=_REFRESH_PER_S,
+            transient=True,
+        )
+        with contextlib.suppress(OSError):  # the terminal may have gone away; the results have not
+            live.start()
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                live.stop()
+
+    def update(self, session: Session, event: Event) -> None:
+        """The session after an event."""
+        self._session = session
+        if not self._quiet and not self._console.is_terminal:
+            with contextlib.suppress(OSError):
+                line = _line(session, event)
+                if line:
+                    self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _line(session: Session, event: Event) -> str | None:
+    """What a log says of an event, if anything."""
+    run = session.run
+    if run is None:
+        return None
+    match event:
+        case ModelBuilding():
+            return f"building {model_line(run)}"
+        case ModelReady():
+            return f"ready in {format_seconds(event.build_s)} s: {model_line(run)}"
+        case TrialFinished() | TrialFailed():
+            record = run.records[event.trial]
+            outcome = (
+                f"{format_seconds(event.result.time_s)} s"
+                if isinstance(event, TrialFinished)
+                else f"failed: {event.failure.what}"
+            )
+            count = f"[{session.done_count}/{len(run.records)}]"
+            return f"{count} round {record.trial.round} {record.trial.method} {record.trial.operation}: {outcome}"
+    return None
+
+
+def render(session: Session) -> Group:
+    """The run as it stands: a line about it, and a row for every method."""
+    run, progress = session.run, session.progress
+    if run is None:
+        return Group(Text("starting"))
+    return Group(_headline(session, run), _table(run, progress))
+
+
+def _headline(session: Session, run: Run) -> Text:
+    if run.model is None:
+        waiting = "the libraries are being imported" if session.worker != "ready" else "the model's table is being read"
+        return Text(f"{run.plan.model}: {waiting} …")
+    if session.progress is None and session.done_count == 0:
+        return Text(f"building {model_line(run)} …", overflow="ellipsis", no_wrap=True)
+    left_s = run_left_s(run, session.progress)
+    left = f" · ≈ {format_duration(left_s)} left" if left_s is not None else ""
+    return Text(
+        f"trial {min(session.done_count + 1, len(run.records))} of {len(run.records)}{left} · {model_line(run)}",
+        overflow="ellipsis",
+        no_wrap=True,
+    )
+
+
+def _table(run: Run, progress: Progress | None) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(min_width=10, ratio=1)
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    current = run.records[progress.trial].trial if progress else None
+    for result in method_results(run):
+        running = progress is not None and current is not None and current.method == result.method
+        status = "running" if running else ("queued" if result.status == "running" else result.status)
+        name = Text(f"{_GLYPHS[status]} {result.method}", style=_STYLES[status])
+        if running and progress is not None and current is not None:
+            bar = ProgressBar(total=1.0, completed=progress.fraction, width=16)
+            table.add_row(name, f"{current.operation} {progress.phase or 'start'}", bar, _flow(progress))
+        else:
+            table.add_row(name, f"{result.rounds_done}/{run.plan.repeats}", "", _outcome(result))
+    return table
+
+
+def _flow(progress: Progress) -> str:
+    """Bytes, rate and time left of the trial that runs, all seen from outside."""
+    if progress.phase not in {"measure", "sync"} or not progress.moved_bytes:
+        return ""
+    left = f", {format_duration(progress.left_s)} left" if progress.left_s is not None else ""
+    moved, rate = format_bytes(progress.moved_bytes), format_rate(progress.rate_bytes_per_s)
+    return f"≈ {progress.fraction:.0%}, {moved}, {rate}{left}"
+
+
+def _outcome(result: MethodResult) -> str:
+    if result.error:
+        return result.error
+    parts = [
+        f"{operation} {format_seconds(summary.median_s)} s"
+        for operation, summary in (("save", result.save), ("load", result.load))
+        if summary
+    ]
+    return "  ".join(parts)

@@ -1,0 +1,110 @@
+"""Results and lists on standard output."""
+
+import sys
+from collections.abc import Iterable, Mapping
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from backends.architectures import Architecture
+from backends.methods.registry import Entry
+from state.export import (
+    TABLE_HEADINGS,
+    model_line,
+    settings_line,
+    table_rows,
+    to_csv,
+    to_json,
+    to_markdown,
+)
+from state.optimizations import CELLS
+from state.results import method_results
+from state.run import Run
+from state.units import format_bytes
+from tui.charts import run_charts
+
+_FORMATS = {"json": to_json, "csv": to_csv, "markdown": to_markdown}
+#: Width for a file or a pipe, which has none of its own: wide enough that no cell is cut.
+_FILE_WIDTH = 240
+_CHART_WIDTH = 100
+
+
+def print_report(run: Run, output: str) -> None:
+    """The results in the format asked for; `table` adds charts and advice for people."""
+    if output in _FORMATS:
+        sys.stdout.write(_FORMATS[output](run).decode())
+        return
+    console = _console()
+    console.print(model_line(run), settings_line(run), sep="\n", markup=False, highlight=False)
+    console.print()
+    console.print(_results_table(run))
+    blocks_shown = (console.encoding or "").lower().startswith("utf")
+    charts = run_charts(
+        method_results(run),
+        width=min(console.width, _CHART_WIDTH),
+        colour=console.color_system is not None,
+        ascii_only=not blocks_shown,
+    )
+    if charts and console.is_terminal:
+        console.print()
+        sys.stdout.write(f"{charts}\n")
+    for sentence in run.advice:
+        console.print(f"! {sentence}", markup=False, highlight=False)
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=_FILE_WIDTH)
+
+
+def _results_table(run: Run) -> Table:
+    table = Table(box=box.SIMPLE, padding=(0, 1), pad_edge=False)
+    texts = {"method", "cache", "state"}
+    for heading in TABLE_HEADINGS:
+        table.add_column(heading, justify="left" if heading in texts else "right", no_wrap=heading == "method")
+    for cells in table_rows(run):
+        table.add_row(*(cell.replace("[", r"\[") for cell in cells))
+    return table
+
+
+def print_methods(entries: Iterable[Entry]) -> None:
+    """Every method with its switches: on is a filled circle."""
+    table = Table(box=box.SIMPLE, padding=(0, 1), pad_edge=False)
+    table.add_column("method", no_wrap=True)
+    for heading in ("concurrency", "chunking", "compression"):
+        table.add_column(heading, justify="center")
+    table.add_column("what it does")
+    table.add_column("available")
+    for entry in entries:
+        switches = CELLS.get(entry.name)
+        marks = ["●" if on else "·" for on in switches] if switches else [""] * 3
+        table.add_row(entry.name, *marks, entry.summary, entry.unavailable or "yes")
+    _console().print(table)
+
+
+def print_models(presets: Mapping[str, Architecture]) -> None:
+    """Every preset with its size as it comes and the largest that it can be scaled to."""
+    table = Table(box=box.SIMPLE, padding=(0, 1), pad_edge=False)
+    table.add_column("model", no_wrap=True)
+    for heading in ("parameters", "dtype", "size", "--size up to"):
+        table.add_column(heading, justify="left" if heading == "dtype" else "right", no_wrap=True)
+    table.add_column("what it is")
+    for name, preset in presets.items():
+        item_bytes = 4 if preset.dtype == "float32" else 2
+        table.add_row(
+            name,
+            f"{preset.parameters / 1e6:,.0f} M",
+            preset.dtype,
+            format_bytes(preset.parameters * item_bytes),
+            format_bytes(preset.largest_parameters * item_bytes),
+            preset.summary,
+        )
+    console = _console()
+    console.print(table)
+    console.print(
+        "--model also takes a folder with safetensors or pytorch_model.bin files, a .safetensors, .pt or .pth file, "
+        "or a hub id such as openlm-research/open_llama_3b.",
+        markup=False,
+        highlight=False,
+    )
