@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from state.errors import UnavailableError
-from state.optimizations import CELLS
+from state.optimizations import CELLS, DEFAULT_CONCURRENCY
 from state.plan import SIX, Plan
 
 if TYPE_CHECKING:
@@ -46,16 +46,12 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 def _cell_summary(concurrency: bool, chunking: bool, compression: bool) -> str:
-    words = [
-        "128 at a time" if concurrency else "one at a time",
+    words = (
+        f"{DEFAULT_CONCURRENCY} at a time" if concurrency else "one at a time",
         "64 MiB chunks" if chunking else "64x64 tiles",
         "gzip" if compression else "uncompressed",
-    ]
-    return (
-        f"zarr arrays: {', '.join(words)} (values adjustable)"
-        if any((concurrency, chunking, compression))
-        else (f"zarr arrays: {', '.join(words)}; the baseline")
     )
+    return ", ".join(words)
 
 
 _PYTORCH = Entry("pytorch", "backends.methods.pytorch:PyTorch", "torch.save and torch.load: one zip file", ("torch",))
