@@ -116,7 +116,7 @@ class Launcher:
         todo = set(range(len(schedule(request.plan))))
         deaths = 0
         yield request
-        while True:
+        while not self._cancelled:
             current: int | None = None
             await self.start()
             self._send(StartRun(request.run_id, request.plan, tuple(sorted(todo))))
@@ -132,12 +132,10 @@ class Launcher:
                     case RunFinished() | RunRefused():
                         return
             deaths += current is None
-            if self._cancelled:
-                yield RunFinished(cancelled=True)
-                return
-            if deaths >= _MAX_IDLE_DEATHS:
+            if deaths >= _MAX_IDLE_DEATHS and not self._cancelled:
                 yield RunRefused(Failure("the worker keeps dying", f"see {self.log}", self._log_tail()))
                 return
+        yield RunFinished(cancelled=True)
 
     def cancel(self) -> None:
         """Stop the run: its trial is killed and its scratch removed, then `run` yields its last event."""

@@ -39,7 +39,9 @@ class Owner(msgspec.Struct, frozen=True):
     def alive(self) -> bool:
         """Whether the process that made it still runs."""
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.started_at) < 1.0
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started_at) < 1.0
+            return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
 

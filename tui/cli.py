@@ -1,6 +1,5 @@
 """The command line. Textual, matplotlib and the like are imported by the commands that need them, when they do."""
 
-import asyncio
 import os
 import signal
 import sys
@@ -12,6 +11,7 @@ import click
 from state.errors import CkptTuiError, RequestError, WorkerError
 from state.optimizations import DEFAULT_CHUNK_BYTES, DEFAULT_CONCURRENCY, Codec
 from state.plan import Cache, Dtype, Durability, Plan, expand_methods
+from state.run import Run
 from state.units import parse_size, size_argument
 
 OK, SOME_FAILED, WRONG_REQUEST = 0, 1, 2
@@ -134,9 +134,10 @@ def run(
 
 
 def _run(plan: Plan, output: str, exports: tuple[Path, ...], *, overwrite: bool, quiet: bool) -> int:
+    import asyncio
+
     from rich.console import Console
 
-    from state.export import write_export
     from state.results import method_results
     from tui.headless import measure
     from tui.progress import ProgressDisplay
@@ -148,23 +149,34 @@ def _run(plan: Plan, output: str, exports: tuple[Path, ...], *, overwrite: bool,
     refusal = measured.refusal
     if refusal is not None and not finished:
         raise RequestError(refusal.what, refusal.do)
-    print_report(measured, output)
-    failed = False
-    for path in exports:
-        try:
-            write_export(measured, path, overwrite=overwrite)
-            if not quiet:
-                click.echo(f"wrote {path}", err=True)
-        except CkptTuiError as error:  # the other files can still be saved
-            failed = True
-            click.echo(f"ckpt-tui: {error}", err=True)
+    try:
+        print_report(measured, output)
+    finally:  # a reader that has gone, as in `ckpt-tui run | head`, must not cost the files
+        exported = _export(measured, exports, overwrite=overwrite, quiet=quiet)
     if stopped_by is not None:
         click.echo(f"ckpt-tui: stopped by {signal.Signals(stopped_by).name}, what was finished is above.", err=True)
         return 128 + stopped_by
     if refusal is not None:
         click.echo(f"ckpt-tui: {refusal.what}: {refusal.do}.", err=True)
     verified = all(result.status == "done" and result.verified for result in method_results(measured))
-    return OK if verified and not failed else SOME_FAILED
+    return OK if verified and exported else SOME_FAILED
+
+
+def _export(measured: Run, paths: tuple[Path, ...], *, overwrite: bool, quiet: bool) -> bool:
+    """Write what can be written. Returns whether that was everything."""
+    from state.export import write_export
+
+    complete = True
+    for path in paths:
+        try:
+            write_export(measured, path, overwrite=overwrite)
+        except CkptTuiError as error:
+            complete = False
+            click.echo(f"ckpt-tui: {error}", err=True)
+        else:
+            if not quiet:
+                click.echo(f"wrote {path}", err=True)
+    return complete
 
 
 @cli.command()

@@ -45,7 +45,7 @@ def print_report(run: Run, output: str) -> None:
     charts = run_charts(
         method_results(run),
         width=min(console.width, _CHART_WIDTH),
-        colour=console.color_system is not None,
+        colour=console.color_system is not None and not console.no_color,
         ascii_only=not blocks_shown,
     )
     if charts and console.is_terminal:

@@ -1,0 +1,139 @@
+"""What measuring costs: the times that we report over those of plain scripts doing the same calls.
+
+    python bench/harness_tax.py --storage DIR
+
+Ours and the plain script take turns, in alternating order, for the same method on the same tensors; both save durably
+and load from a cold cache (root is needed to drop it in the plain scripts). Quote the medians of the ratios of one
+run. Also says where the time between the measured spans goes.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import torch
+from safetensors.torch import save_file
+
+from backends.host import environment
+from backends.launcher import Launcher
+from backends.models import open_source
+from state.events import RunRequested, TrialFinished, TrialStarted
+from state.plan import Operation, Plan
+from state.results import method_results
+from state.run import Run
+from state.session import Session, reduce
+from state.units import parse_size
+
+METHODS = ("pytorch", "ts+chunks", "t5x")
+OPERATIONS: tuple[Operation, ...] = ("save", "load")
+HERE = Path(__file__).parent
+
+
+def plain(method: str, model: Path, storage: Path) -> dict[Operation, float]:
+    """One save and one load by the plain script, each in a process of its own."""
+    folder = Path(tempfile.mkdtemp(dir=storage))
+    script = HERE / ("plain_pytorch.py" if method == "pytorch" else "plain_tensorstore.py")
+    times: dict[Operation, float] = {}
+    try:
+        for operation in OPERATIONS:
+            arguments = [sys.executable, str(script), operation, str(model), str(folder), method]
+            times[operation] = float(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout)
+    finally:
+        shutil.rmtree(folder)
+    return times
+
+
+async def ours(launcher: Launcher, plan: Plan, spans: dict[str, list[float]]) -> Run:
+    """One save and one load by us; adds how long everything around the clock took to `spans`."""
+    session, start_s, end_s = Session(), 0.0, 0.0
+    request = RunRequested("bench", "", plan, environment(Path(plan.storage)))
+    async with contextlib.aclosing(launcher.run(request)) as events:
+        async for event in events:
+            session = reduce(session, event)
+            now_s = time.perf_counter()
+            match event:
+                case TrialStarted():
+                    if end_s:
+                        spans["from a result to the next fork"].append(now_s - end_s)
+                    start_s = now_s
+                case TrialFinished():
+                    end_s = now_s
+                    stages_s = event.result.stages_s
+                    rest_s = now_s - start_s - sum(stages_s.values())
+                    spans["in the trial, outside its stages (start, mapping the model)"].append(rest_s)
+                    for stage in ("warm-up", "settle", "evict", "verify"):
+                        if stage in stages_s:
+                            spans[stage].append(stages_s[stage])
+    assert session.run is not None
+    assert all(record.status == "done" for record in session.run.records), session.run
+    for result in method_results(session.run):
+        if result.delete_s is not None:
+            spans["delete"].append(result.delete_s)
+    return session.run
+
+
+async def compare(storage: Path, size_bytes: int, rounds: int) -> None:
+    """Run and print both tables."""
+    source = open_source("demo", size_bytes=size_bytes, dtype="auto", seed=0)
+    table = source.table()
+    views = {t.name: torch.empty(t.shape, dtype=getattr(torch, t.dtype)) for t in table.tensors}
+    source.fill(views)
+    model = storage / "harness-tax.safetensors"
+    save_file(views, model)
+    del views
+    samples: dict[tuple[str, Operation], list[tuple[float, float]]] = {}
+    spans: dict[str, list[float]] = {
+        name: []
+        for name in (
+            *("in the trial, outside its stages (start, mapping the model)", "warm-up", "settle", "evict", "verify"),
+            *("from a result to the next fork", "delete"),
+        )
+    }
+    launcher = Launcher()
+    try:
+        for number in range(rounds):
+            for method in METHODS:
+                plan = Plan(model=str(model), methods=(method,), storage=str(storage), repeats=1)
+                if number % 2:
+                    theirs = plain(method, model, storage)
+                    run = await ours(launcher, plan, spans)
+                else:
+                    run = await ours(launcher, plan, spans)
+                    theirs = plain(method, model, storage)
+                for operation in OPERATIONS:
+                    (record,) = run.of(method, operation)
+                    assert record.result is not None
+                    samples.setdefault((method, operation), []).append((record.result.time_s, theirs[operation]))
+            print(f"round {number + 1} of {rounds}", file=sys.stderr)
+    finally:
+        await launcher.close()
+        model.unlink()
+    print(f"{table.logical_bytes / 1e6:.0f} MB, {rounds} interleaved rounds, medians")
+    print(f"{'method':<12}{'operation':<12}{'ours s':>10}{'plain s':>10}{'ratio':>8}")
+    for (method, operation), pairs in samples.items():
+        our_s, plain_s = (statistics.median(times) for times in zip(*pairs, strict=True))
+        ratio = statistics.median(our / theirs for our, theirs in pairs)
+        print(f"{method:<12}{operation:<12}{our_s:>10.3f}{plain_s:>10.3f}{ratio:>8.3f}")
+    print("\naround the clock, median ms")
+    for name, times_s in spans.items():
+        print(f"{name:<62}{1000 * statistics.median(times_s):>8.1f}")
+
+
+@click.command()
+@click.option("--storage", type=click.Path(path_type=Path, exists=True), default=Path(), help="Folder on a disk.")
+@click.option("--size", default="256MiB", show_default=True, help="Of the model.")
+@click.option("--rounds", default=9, show_default=True)
+def main(storage: Path, size: str, rounds: int) -> None:
+    """Compare the times that we report with those of plain scripts."""
+    asyncio.run(compare(storage, parse_size(size), rounds))
+
+
+if __name__ == "__main__":
+    main()

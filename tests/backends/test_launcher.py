@@ -1,0 +1,392 @@
+"""Real workers, real trials, real deaths."""
+
+import asyncio
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from backends import scratch
+from backends.launcher import Launcher
+from state.events import (
+    CheckpointDeleted,
+    Event,
+    ModelReady,
+    PhaseEntered,
+    RunFinished,
+    RunInterrupted,
+    RunRefused,
+    RunRequested,
+    Sampled,
+    TrialStarted,
+    WorkerReady,
+)
+from state.plan import SIX, Plan
+from state.results import method_results
+from state.run import FINAL, LoadResult, SaveResult
+from tests.backends.runs import family, gone, measure, scratch_folders, statuses, wait_until
+
+DONE = ("done", "done")
+
+
+@pytest.fixture
+def plan(small_model: Path, storage: Path) -> Plan:
+    return Plan(model=str(small_model), storage=str(storage), repeats=1, methods=("pytorch", "ts+chunks"))
+
+
+def with_methods(plan: Plan, *methods: str, stall_timeout_s: float = 120.0) -> Plan:
+    return Plan(
+        model=plan.model, storage=plan.storage, repeats=1, methods=methods, stall_timeout_s=stall_timeout_s, seed=1
+    )
+
+
+def assert_clean(plan: Plan) -> None:
+    """No process and no scratch folder is left."""
+    assert scratch_folders(Path(plan.storage)) == []
+    assert [p for p in psutil.process_iter(["cmdline"]) if "backends.worker" in (p.info["cmdline"] or [])] == []
+
+
+def test_six_methods_are_measured_and_verified(plan: Plan) -> None:
+    run, events = measure(with_methods(plan, *SIX))
+    assert statuses(run) == dict.fromkeys(SIX, DONE)
+    assert isinstance(events[0], RunRequested)
+    assert events[-1] == RunFinished(cancelled=False)
+    results = method_results(run)
+    assert all(result.verified and result.load and result.load.cache == "cold" for result in results)
+    assert all(result.delete_s is not None for result in results)
+    assert run.model is not None
+    for result in results:
+        if result.codec is None:
+            assert result.stored_bytes is not None
+            assert result.stored_bytes >= run.model.logical_bytes
+    assert_clean(plan)
+
+
+def test_rounds_follow_the_schedule_and_the_phases_their_order(plan: Plan) -> None:
+    plan = Plan(model=plan.model, storage=plan.storage, repeats=2, methods=("pytorch", "t5x"))
+    run, events = measure(plan)
+    started = [event.trial for event in events if isinstance(event, TrialStarted)]
+    assert started == list(range(8))
+    assert {record.status for record in run.records} == {"done"}
+    phases = [event.phase for event in events if isinstance(event, PhaseEntered) and event.trial == 1]
+    assert phases == ["warm-up", "settle", "evict", "measure", "verify"]
+    assert sum(isinstance(event, CheckpointDeleted) for event in events) == 4
+
+
+def test_durable_saves_wait_for_the_device_and_buffered_ones_do_not(plan: Plan) -> None:
+    durable, _ = measure(plan)
+    buffered, _ = measure(
+        Plan(model=plan.model, storage=plan.storage, repeats=1, methods=plan.methods, durability="buffered")
+    )
+    for run, is_durable in ((durable, True), (buffered, False)):
+        for method in plan.methods:
+            result = run.of(method, "save")[0].result
+            assert isinstance(result, SaveResult)
+            assert (result.durable_s is not None) is is_durable
+
+
+def test_warm_loads_are_badged_warm(plan: Plan) -> None:
+    run, _ = measure(Plan(model=plan.model, storage=plan.storage, repeats=1, methods=plan.methods, cache="warm"))
+    results = [run.of(method, "load")[0].result for method in plan.methods]
+    assert [isinstance(result, LoadResult) and result.cache for result in results] == ["warm", "warm"]
+
+
+def test_a_second_run_on_the_same_model_reuses_its_tensors(plan: Plan) -> None:
+    run, events = measure(plan, plan)
+    ready = [event for event in events if isinstance(event, ModelReady)]
+    assert len(ready) == 2
+    assert ready[1].build_s == 0
+    assert ready[0].model == ready[1].model
+    assert statuses(run) == dict.fromkeys(plan.methods, DONE)
+
+
+def test_a_model_that_changed_on_the_disk_is_read_again(plan: Plan, tmp_path: Path) -> None:
+    import safetensors.torch
+    import torch
+
+    path = tmp_path / "changing.safetensors"
+    safetensors.torch.save_file({"w": torch.zeros(1000)}, path)
+    changing = Plan(model=str(path), storage=plan.storage, repeats=1, methods=("pytorch",))
+
+    def change(launcher: Launcher, event: Event) -> None:
+        if isinstance(event, RunFinished):
+            safetensors.torch.save_file({"w": torch.ones(2000)}, path)
+
+    run, _ = measure(changing, changing, act=change)
+    assert run.model is not None
+    assert run.model.logical_bytes == 8000
+
+
+def test_the_worker_has_one_thread_before_and_after_a_run(plan: Plan) -> None:
+    counts: list[int] = []
+
+    def count(launcher: Launcher, event: Event) -> None:
+        if isinstance(event, WorkerReady | ModelReady | TrialStarted) and launcher.pid is not None:
+            counts.append(psutil.Process(launcher.pid).num_threads())
+
+    measure(with_methods(plan, "pytorch", "t5x"), act=count)
+    assert len(counts) >= 6
+    assert set(counts) == {1}
+
+
+def test_trials_are_sampled_from_outside(plan: Plan, faulty_methods: None) -> None:
+    seen: list[Sampled] = []
+
+    def watch(launcher: Launcher, event: Event) -> None:
+        if isinstance(event, Sampled):
+            seen.append(event)
+            if len(seen) == 3:
+                launcher.cancel()
+
+    run, _ = measure(with_methods(plan, "is-slow"), act=watch)
+    assert run.status == "cancelled"
+    assert all(sample.rss_bytes > 10**7 and sample.elapsed_s > 0 for sample in seen)
+    assert [sample.elapsed_s for sample in seen] == sorted(sample.elapsed_s for sample in seen)
+
+
+@pytest.mark.parametrize(
+    ("method", "what"),
+    [
+        ("segfaults", "crashed (SIGSEGV)"),
+        ("is-killed", "killed (SIGKILL)"),
+        ("exits", "exit status 3"),
+        ("raises", "RuntimeError: the flux capacitor is empty"),
+        ("babbles", "sent what is no message"),
+        ("starves", "out of memory"),
+        ("forgets-a-bit", "came back with other bits, first at byte 0"),
+        ("cannot-be-imported", "cannot be imported from ckpt-faulty"),
+    ],
+)
+def test_a_trial_that_goes_wrong_is_a_row_with_a_reason_and_the_others_go_on(
+    plan: Plan, faulty_methods: None, method: str, what: str
+) -> None:
+    run, _ = measure(with_methods(plan, "pytorch", method, "ts+chunks"))
+    assert run.status == "finished"
+    states = statuses(run)
+    assert states.pop(method)[1] == "failed"
+    assert states == {"pytorch": DONE, "ts+chunks": DONE}
+    failure = next(record.failure for record in run.records if record.failure is not None)
+    result = next(result for result in method_results(run) if result.method == method)
+    assert what in failure.what
+    assert failure.do
+    assert result.status == "failed"
+    assert not result.verified
+    assert_clean(plan)
+
+
+def test_a_hang_is_noticed_and_killed(plan: Plan, faulty_methods: None) -> None:
+    run, _ = measure(with_methods(plan, "hangs", "pytorch", stall_timeout_s=3))
+    assert statuses(run) == {"hangs": ("failed", "failed"), "pytorch": DONE}
+    failure = run.of("hangs", "save")[0].failure
+    assert failure is not None
+    assert failure.what == "hung: no byte moved and no processor time used for 3 s"
+    assert_clean(plan)
+
+
+def test_what_a_trial_started_dies_with_it(plan: Plan, faulty_methods: None) -> None:
+    run, _ = measure(with_methods(plan, "leaves-child", "pytorch"))
+    failure = run.of("leaves-child", "save")[0].failure
+    assert failure is not None
+    pid = int(failure.what.rpartition(" ")[2])
+    assert wait_until(lambda: not psutil.pid_exists(pid) or gone([psutil.Process(pid)]))
+    assert statuses(run)["pytorch"] == DONE
+
+
+def test_a_worker_that_dies_is_replaced_and_only_its_trial_is_lost(plan: Plan, faulty_methods: None) -> None:
+    run, events = measure(with_methods(plan, "pytorch", "kills-worker", "ts+chunks"))
+    assert statuses(run) == {"pytorch": DONE, "kills-worker": ("failed", "failed"), "ts+chunks": DONE}
+    interrupted = [event for event in events if isinstance(event, RunInterrupted)]
+    assert len(interrupted) == 1
+    assert "SIGKILL" in interrupted[0].failure.what
+    assert_clean(plan)
+
+
+def test_a_load_without_its_checkpoint_says_so_after_the_worker_died_between_them(
+    plan: Plan, faulty_methods: None
+) -> None:
+    run, _ = measure(with_methods(plan, "kills-worker"))
+    failure = run.of("kills-worker", "load")[0].failure
+    assert failure is not None
+    assert failure.what == "there is no checkpoint to load"
+
+
+@pytest.mark.parametrize("victim", ["trial", "worker"])
+@pytest.mark.parametrize("seed", range(4))
+def test_kills_at_random_moments_lose_one_trial_at_most(plan: Plan, victim: str, seed: int) -> None:
+    rng = random.Random(f"{victim}/{seed}")
+    methods = ("tensorstore", "pytorch", "t5x")
+    countdown = rng.randrange(1, 30)
+    trial_pid: int | None = None
+
+    def kill(launcher: Launcher, event: Event) -> None:
+        nonlocal countdown, trial_pid
+        if isinstance(event, TrialStarted):
+            trial_pid = event.pid
+        if not isinstance(event, PhaseEntered | TrialStarted | Sampled):
+            return
+        countdown -= 1
+        if countdown == 0:
+            pid = trial_pid if victim == "trial" else launcher.pid
+            if pid is not None and psutil.pid_exists(pid):
+                os.kill(pid, signal.SIGKILL)
+
+    run, _ = measure(with_methods(plan, *methods), act=kill)
+    assert run.status == "finished"
+    assert {record.status for record in run.records} <= FINAL
+    failed_methods = {record.trial.method for record in run.records if record.status != "done"}
+    assert len(failed_methods) <= 1
+    assert all(r.failure and r.failure.what for r in run.records if r.status == "failed")
+    assert_clean(plan)
+
+
+def test_a_worker_that_never_starts_is_given_up(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError('broken on purpose')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    run, events = measure(plan)
+    assert run.status == "refused"
+    assert isinstance(events[-1], RunRefused)
+    assert "keeps dying" in events[-1].failure.what
+    assert "broken on purpose" in events[-1].failure.log
+    assert_clean(plan)
+
+
+@pytest.mark.parametrize("moment", [WorkerReady, ModelReady, TrialStarted, Sampled, RunRequested])
+def test_a_cancel_at_any_moment_ends_the_run_at_once_and_leaves_nothing(
+    plan: Plan, faulty_methods: None, moment: type[Event]
+) -> None:
+    def cancel(launcher: Launcher, event: Event) -> None:
+        if isinstance(event, moment):
+            launcher.cancel()
+
+    plan = with_methods(plan, "is-slow", "pytorch")
+    run, events = measure(plan, act=cancel)
+    assert events[-1] == RunFinished(cancelled=True)
+    assert {record.status for record in run.records} == {"cancelled"}
+    assert_clean(plan)
+
+
+def test_after_a_cancel_the_same_worker_takes_the_next_run(plan: Plan, faulty_methods: None) -> None:
+    pids: list[int | None] = []
+
+    def cancel(launcher: Launcher, event: Event) -> None:
+        if isinstance(event, TrialStarted):
+            pids.append(launcher.pid)
+            if len(pids) == 1:
+                launcher.cancel()
+
+    run, _ = measure(with_methods(plan, "is-slow"), with_methods(plan, "pytorch"), act=cancel)
+    assert statuses(run) == {"pytorch": DONE}
+    assert len(set(pids)) == 1
+
+
+@pytest.mark.parametrize("delay_s", [0.1, 1.0, 2.5, 4.0])
+def test_when_the_parent_is_killed_everything_else_goes_too(plan: Plan, faulty_methods: None, delay_s: float) -> None:
+    options = ("--methods", "pytorch,is-slow", "--seed", "3")
+    parent = subprocess.Popen(
+        [*(sys.executable, "-m", "tui", "run", "--model", plan.model, "--storage", plan.storage), *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            parent.wait(delay_s)
+        below = family(parent.pid)[1:]
+    finally:
+        parent.kill()
+        parent.wait()
+    assert wait_until(lambda: gone(below))
+    assert wait_until(lambda: scratch_folders(Path(plan.storage)) == [])
+
+
+def test_what_is_left_when_parent_and_worker_die_together_is_found_as_an_orphan(
+    plan: Plan, faulty_methods: None
+) -> None:
+    def kill_all(launcher: Launcher, event: Event) -> None:
+        if isinstance(event, TrialStarted):
+            for process in reversed(family(os.getpid())[1:]):
+                process.kill()
+            os._exit(0)
+
+    pid = os.fork()
+    if pid == 0:
+        measure(with_methods(plan, "is-slow"), act=kill_all)
+        os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+    (left,) = scratch_folders(Path(plan.storage))
+    assert wait_until(lambda: len(scratch.orphans()) == 1)
+    (orphan,) = scratch.orphans()
+    assert orphan.folder == left
+    scratch.remove(left)
+    assert scratch.orphans(Path(plan.storage)) == ()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> object:
+    """A file system of 48 MB, mounted from a file."""
+    if os.geteuid() != 0 or shutil.which("mkfs.ext4") is None:
+        pytest.skip("only root with mkfs.ext4 can mount a file system of a limited size")
+    image, folder = tmp_path / "disk.img", tmp_path / "disk"
+    folder.mkdir()
+    with image.open("wb") as file:
+        file.truncate(48 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+    mounted = subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"mounting is not permitted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_disk_that_fills_up_during_a_save_is_a_row_with_a_reason(
+    plan: Plan, faulty_methods: None, small_disk: Path
+) -> None:
+    plan = Plan(model=plan.model, storage=str(small_disk), repeats=1, methods=("pytorch", "fills-disk", "ts+chunks"))
+    run, _ = measure(plan)
+    assert statuses(run) == {"pytorch": DONE, "fills-disk": ("failed", "failed"), "ts+chunks": DONE}
+    failure = run.of("fills-disk", "save")[0].failure
+    assert failure is not None
+    assert failure.what == "the storage is full"
+    assert_clean(plan)
+
+
+def test_a_disk_that_is_too_small_is_refused_with_figures(plan: Plan, small_disk: Path) -> None:
+    free_bytes = shutil.disk_usage(small_disk).free
+    with (small_disk / "hog").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, free_bytes - (1 << 20))
+    run, _ = measure(Plan(model=plan.model, storage=str(small_disk), repeats=1, methods=("pytorch",)))
+    assert run.status == "refused"
+    assert run.refusal is not None
+    assert re.search(r"has [\d.]+ [kM]?B free and the run needs up to 1\.\d+ MB", run.refusal.what)
+
+
+def test_ready_tells_when_the_worker_has_imported_its_libraries() -> None:
+    async def go() -> object:
+        launcher = Launcher()
+        try:
+            return await launcher.ready()
+        finally:
+            await launcher.close()
+
+    assert isinstance(asyncio.run(go()), WorkerReady)
+
+
+def test_an_empty_log_is_removed_and_a_failure_s_log_is_kept(plan: Plan, faulty_methods: None) -> None:
+    logs: list[Path] = []
+
+    def note(launcher: Launcher, event: Event) -> None:
+        logs.append(launcher.log)
+
+    measure(plan, act=note)
+    assert not logs[-1].exists()
+    run, _ = measure(with_methods(plan, "segfaults"), act=note)
+    assert "Segmentation fault" in logs[-1].read_text()
+    failure = run.of("segfaults", "save")[0].failure
+    assert failure is not None
+    assert "Segmentation fault" in failure.log

@@ -1,0 +1,75 @@
+"""A real terminal for tests: a pseudo-terminal with a screen behind it."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pyte
+
+
+class Terminal:
+    """A program in a terminal of a given size.
+
+    Args:
+        command: The program.
+        arguments: Its arguments.
+        columns: Width.
+        lines: Height.
+    """
+
+    def __init__(self, command: Path, *arguments: str, columns: int = 120, lines: int = 36) -> None:
+        self.screen: Any = pyte.HistoryScreen(columns, lines, history=2000)
+        self._stream = pyte.ByteStream(self.screen)
+        self.raw = b""
+        self.process: Any = pexpect.spawn(
+            str(command), list(arguments), dimensions=(lines, columns), timeout=60, encoding=None
+        )
+
+    @property
+    def text(self) -> str:
+        """What the screen shows now."""
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    @property
+    def pid(self) -> int:
+        """Process number of the program."""
+        pid: int = self.process.pid
+        return pid
+
+    def read(self) -> bool:
+        """Draw what has arrived. Returns whether the program's side is still open."""
+        try:
+            data = self.process.read_nonblocking(1 << 16, timeout=0.1)
+        except pexpect.TIMEOUT:
+            return True
+        except pexpect.EOF:
+            return False
+        self.raw += data
+        self._stream.feed(data)
+        return True
+
+    def wait_for(self, condition: Callable[[str], object], timeout_s: float = 60.0) -> str:
+        """The screen as soon as it fulfils a condition.
+
+        Raises:
+            AssertionError: If that does not happen in time; with the screen.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while not condition(self.text):
+            still_open = self.read()
+            if condition(self.text):
+                break
+            assert still_open, f"the program has ended:\n{self.text}"
+            assert time.monotonic() < deadline_s, f"not in {timeout_s} s:\n{self.text}"
+        return self.text
+
+    def finish(self, timeout_s: float = 60.0) -> int | None:
+        """Read to the end. Returns the exit status."""
+        deadline_s = time.monotonic() + timeout_s
+        while self.read():
+            assert time.monotonic() < deadline_s, f"still running after {timeout_s} s:\n{self.text}"
+        self.process.close()
+        status: int | None = self.process.exitstatus
+        return status
