@@ -6,6 +6,7 @@ the child. It leads a process group, so that killing it takes along whatever a l
 
 import contextlib
 import ctypes
+import gc
 import os
 import selectors
 import signal
@@ -58,6 +59,7 @@ def fork(work: Callable[[Emit], None], close_fds: tuple[int, ...]) -> tuple[int,
     """
     sys.stdout.flush()
     sys.stderr.flush()
+    gc.freeze()  # otherwise every collection in the child copies the pages of all that the worker has imported
     read_fd, write_fd = os.pipe()
     parent_pid = os.getpid()
     pid = os.fork()

@@ -36,18 +36,34 @@ OPERATIONS: tuple[Operation, ...] = ("save", "load")
 HERE = Path(__file__).parent
 
 
-def plain(method: str, model: Path, storage: Path) -> dict[Operation, float]:
-    """One save and one load by the plain script, each in a process of its own."""
-    folder = Path(tempfile.mkdtemp(dir=storage))
-    script = HERE / ("plain_pytorch.py" if method == "pytorch" else "plain_tensorstore.py")
-    times: dict[Operation, float] = {}
-    try:
-        for operation in OPERATIONS:
-            arguments = [sys.executable, str(script), operation, str(model), str(folder), method]
-            times[operation] = float(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout)
-    finally:
-        shutil.rmtree(folder)
-    return times
+class Plain:
+    """The plain script of a method; like our worker it has the model in memory and forks.
+
+    Args:
+        method: What it does.
+        model: Where the tensors are.
+    """
+
+    def __init__(self, method: str, model: Path) -> None:
+        script = HERE / ("plain_pytorch.py" if method == "pytorch" else "plain_tensorstore.py")
+        arguments = [sys.executable, str(script), method, str(model)]
+        self._process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def measure(self, storage: Path) -> dict[Operation, float]:
+        """One save and one load."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        folder = Path(tempfile.mkdtemp(dir=storage))
+        try:
+            print(folder, file=self._process.stdin, flush=True)
+            return {operation: float(self._process.stdout.readline()) for operation in OPERATIONS}
+        finally:
+            shutil.rmtree(folder)
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
 
 
 async def ours(launcher: Launcher, plan: Plan, spans: dict[str, list[float]]) -> Run:
@@ -97,16 +113,17 @@ async def compare(storage: Path, size_bytes: int, rounds: int) -> None:
         )
     }
     launcher = Launcher()
+    plain = {method: Plain(method, model) for method in METHODS}
     try:
         for number in range(rounds):
             for method in METHODS:
                 plan = Plan(model=str(model), methods=(method,), storage=str(storage), repeats=1)
                 if number % 2:
-                    theirs = plain(method, model, storage)
+                    theirs = plain[method].measure(storage)
                     run = await ours(launcher, plan, spans)
                 else:
                     run = await ours(launcher, plan, spans)
-                    theirs = plain(method, model, storage)
+                    theirs = plain[method].measure(storage)
                 for operation in OPERATIONS:
                     (record,) = run.of(method, operation)
                     assert record.result is not None
@@ -114,6 +131,8 @@ async def compare(storage: Path, size_bytes: int, rounds: int) -> None:
             print(f"round {number + 1} of {rounds}", file=sys.stderr)
     finally:
         await launcher.close()
+        for process in plain.values():
+            process.close()
         model.unlink()
     print(f"{table.logical_bytes / 1e6:.0f} MB, {rounds} interleaved rounds, medians")
     print(f"{'method':<12}{'operation':<12}{'ours s':>10}{'plain s':>10}{'ratio':>8}")

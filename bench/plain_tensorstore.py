@@ -1,8 +1,12 @@
-"""What `ts+chunks` and `t5x` measure, by hand: python plain_tensorstore.py save|load MODEL FOLDER METHOD."""
+"""What `ts+chunks` and `t5x` measure, by hand: python plain_tensorstore.py METHOD MODEL.
+
+For every folder that it is told on standard input it saves and loads once, each in a fork, and prints the seconds.
+"""
 
 import asyncio
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -14,40 +18,40 @@ from safetensors.numpy import load_file
 from state.chunks import large_chunk_shape
 from state.units import MIB
 
-operation, model, folder, on = sys.argv[1], sys.argv[2], Path(sys.argv[3]), sys.argv[4] == "t5x"
-state = {name: array.copy() for name, array in load_file(model).items()} if operation == "save" else {}
+Arrays = dict[str, np.ndarray[Any, Any]]
+on, model = sys.argv[1] == "t5x", sys.argv[2]
 compressor = {"id": "gzip", "level": 1} if on else None
 pools = {"file_io_concurrency": {"limit": 128 if on else 1}, "data_copy_concurrency": {"limit": "shared" if on else 1}}
-context = ts.Context(pools)
 
 
-def spec(name: str) -> dict[str, Any]:
-    """Where an array is."""
-    kvstore = {"driver": "file", "path": f"{folder / name}/"}
-    return {"driver": "zarr", "kvstore": kvstore, "store_data_equal_to_fill_value": True}
+async def save(arrays: Arrays, folder: Path) -> None:
+    """Write all arrays, one after the other or all at once."""
+    context = ts.Context(pools)
+
+    async def write(name: str, array: np.ndarray[Any, Any]) -> None:
+        metadata = {"chunks": large_chunk_shape(array.shape, array.itemsize, 64 * MIB), "compressor": compressor}
+        where = {"driver": "zarr", "kvstore": {"driver": "file", "path": f"{folder / name}/"}, "metadata": metadata}
+        options = {"create": True, "context": context, "dtype": array.dtype, "shape": array.shape}
+        store = await ts.open(where | {"store_data_equal_to_fill_value": True}, **options)
+        await store.write(array, can_reference_source_data_indefinitely=True)
+
+    await wait_for([write(name, array) for name, array in arrays.items()])
 
 
-async def save(name: str, array: np.ndarray[Any, Any]) -> None:
-    """Write an array."""
-    chunks = large_chunk_shape(array.shape, array.itemsize, 64 * MIB)
-    metadata = {"chunks": chunks, "compressor": compressor}
-    store = await ts.open(
-        spec(name) | {"metadata": metadata}, create=True, context=context, dtype=array.dtype, shape=array.shape
-    )
-    await store.write(array, can_reference_source_data_indefinitely=True)
+async def load(folder: Path) -> Arrays:
+    """Read all arrays."""
+    context, arrays = ts.Context(pools), {}
+
+    async def read(name: str) -> None:
+        where = {"driver": "zarr", "kvstore": {"driver": "file", "path": f"{folder / name}/"}}
+        arrays[name] = await (await ts.open(where, open=True, context=context)).read()
+
+    await wait_for([read(path.name) for path in folder.iterdir()])
+    return arrays
 
 
-async def load(name: str) -> None:
-    """Read an array."""
-    state[name] = await (await ts.open(spec(name), open=True, context=context)).read()
-
-
-async def work() -> None:
-    """All arrays, one after the other or all at once."""
-    if operation == "save":
-        jobs = [save(name, array) for name, array in state.items()]
-    else:
-        jobs = [load(path.name) for path in folder.iterdir()]
+async def wait_for(jobs: list[Any]) -> None:
+    """One at a time, or all in flight."""
     if on:
         await asyncio.gather(*jobs)
     else:
@@ -55,13 +59,25 @@ async def work() -> None:
             await job
 
 
-os.sync()
-Path("/proc/sys/vm/drop_caches").write_text("3")
-start_s = time.perf_counter()
-asyncio.run(work())
-if operation == "save":  # TensorStore has synced its files and their folders; the ones above are ours
-    for path in (folder, folder.parent):
-        fd = os.open(path, os.O_RDONLY)
-        os.fsync(fd)
-        os.close(fd)
-print(time.perf_counter() - start_s)
+state = {name: array.copy() for name, array in load_file(model).items()}
+for folder, operation in ((Path(line.strip()), operation) for line in sys.stdin for operation in ("save", "load")):
+    if os.fork():
+        os.wait()
+        continue
+    with tempfile.TemporaryDirectory(dir=folder.parent) as warm_up:
+        asyncio.run(save({"tiny": np.zeros((2, 2), np.float32)}, Path(warm_up)))
+        asyncio.run(load(Path(warm_up)))
+    os.sync()
+    if operation == "load":
+        Path("/proc/sys/vm/drop_caches").write_text("3")
+    start_s = time.perf_counter()
+    if operation == "save":
+        asyncio.run(save(state, folder))
+        for path in (folder, folder.parent):  # TensorStore has synced its files and their folders; these are ours
+            fd = os.open(path, os.O_RDONLY)
+            os.fsync(fd)
+            os.close(fd)
+    else:
+        loaded = asyncio.run(load(folder))
+    print(time.perf_counter() - start_s, flush=True)
+    os._exit(0)

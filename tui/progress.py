@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from state.events import Event, ModelBuilding, ModelReady, TrialFailed, TrialFinished
+from state.events import Event, ModelBuilding, ModelReady, RunRequested, TrialFailed, TrialFinished
 from state.export import model_line
 from state.results import MethodResult, method_results
 from state.run import Run
@@ -57,23 +57,28 @@ class ProgressDisplay:
     def update(self, session: Session, event: Event) -> None:
         """The session after an event."""
         self._session = session
-        if not self._quiet and not self._console.is_terminal:
-            with contextlib.suppress(OSError):
-                line = _line(session, event)
-                if line:
-                    self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+        if self._quiet:
+            return
+        lines: tuple[str, ...] = ()
+        if isinstance(event, RunRequested) and session.run is not None:
+            lines = tuple(f"! {sentence}" for sentence in session.run.advice)  # before an hour of measuring, not after
+        elif not self._console.is_terminal:
+            lines = _lines(session, event)
+        with contextlib.suppress(OSError):
+            for line in lines:
+                self._console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def _line(session: Session, event: Event) -> str | None:
-    """What a log says of an event, if anything."""
+def _lines(session: Session, event: Event) -> tuple[str, ...]:
+    """What a log says of an event."""
     run = session.run
     if run is None:
-        return None
+        return ()
     match event:
         case ModelBuilding():
-            return f"building {model_line(run)}"
+            return (f"building {model_line(run)}",)
         case ModelReady():
-            return f"ready in {format_seconds(event.build_s)} s: {model_line(run)}"
+            return (f"ready in {format_seconds(event.build_s)} s: {model_line(run)}",)
         case TrialFinished() | TrialFailed():
             record = run.records[event.trial]
             outcome = (
@@ -82,8 +87,8 @@ def _line(session: Session, event: Event) -> str | None:
                 else f"failed: {event.failure.what}"
             )
             count = f"[{session.done_count}/{len(run.records)}]"
-            return f"{count} round {record.trial.round} {record.trial.method} {record.trial.operation}: {outcome}"
-    return None
+            return (f"{count} round {record.trial.round} {record.trial.method} {record.trial.operation}: {outcome}",)
+    return ()
 
 
 def render(session: Session) -> Group:
