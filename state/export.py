@@ -180,7 +180,8 @@ def state_words(result: MethodResult) -> str:
     """What became of a method, in words."""
     if result.status == "done":
         return "verified" if result.verified else "done"
-    return f"{result.status}: {result.error}" if result.error else result.status
+    # A library's message may have lines of its own, which would break a table.
+    return f"{result.status}: {' '.join(result.error.split())}" if result.error else result.status
 
 
 def rounds_words(repeats: int) -> str:

@@ -1,0 +1,50 @@
+"""Small plans, models and runs for tests."""
+
+import msgspec
+
+from state.environment import Environment, FileSystem
+from state.events import Event, ModelReady, RunFinished, RunRequested, TrialFinished, TrialStarted
+from state.model import Model, TensorInfo
+from state.plan import Plan, schedule
+from state.run import Cost, LoadResult, Run, SaveResult
+from state.session import Session, reduce
+
+MODEL = Model("tiny", "made for a test", (TensorInfo("w", "float16", (1000, 500), 1_000_000),), gzip_ratio=0.9)
+ENVIRONMENT = Environment(hostname="here", storage="/disk", filesystem=FileSystem("ext4", "/", "/dev/x"), cores=2)
+COST = Cost(cpu_s=0.5, peak_rss_bytes=300, extra_rss_bytes=100, device_write_bytes=1_000_000, device_read_bytes=900_000)
+
+
+def request(plan: Plan) -> RunRequested:
+    return RunRequested("20260101-000000-abcd", "2026-01-01T00:00:00+00:00", plan, ENVIRONMENT)
+
+
+def save(time_s: float, *, stored_bytes: int = 1_000_000) -> SaveResult:
+    return SaveResult(time_s / 2, time_s, COST, stored_bytes, 3, {"driver": "zarr"}, stages_s={"measure": time_s})
+
+
+def load(time_s: float) -> LoadResult:
+    return LoadResult(time_s, "cold", 0, True, COST, {"measure": time_s})
+
+
+def events(plan: Plan, times: dict[tuple[str, str], list[float]]) -> list[Event]:
+    """What happens in a run whose trials take these times; trials without one never start."""
+    happened: list[Event] = [request(plan), ModelReady(MODEL, 0.1)]
+    for number, trial in enumerate(schedule(plan)):
+        samples = times.get((trial.method, trial.operation), [])
+        if trial.round <= len(samples):
+            time_s = samples[trial.round - 1]
+            result = save(time_s) if trial.operation == "save" else load(time_s)
+            happened += [TrialStarted(number, 1000 + number, 1_000_000), TrialFinished(number, result)]
+    return happened
+
+
+def run_of(plan: Plan, times: dict[tuple[str, str], list[float]], *, finished: bool = True) -> Run:
+    session = Session()
+    for event in [*events(plan, times), *([RunFinished(cancelled=False)] if finished else [])]:
+        session = reduce(session, event)
+    assert session.run is not None
+    return session.run
+
+
+def with_advice(run: Run, *sentences: str) -> Run:
+    return msgspec.structs.replace(run, advice=sentences)

@@ -1,0 +1,40 @@
+import msgspec
+import pytest
+
+from state.environment import Environment, FileSystem, advice
+from state.model import Model, TensorInfo
+from state.plan import Plan
+
+GOOD = Environment(storage="/disk", filesystem=FileSystem("ext4", options=("rw",)), can_drop_caches=True)
+LARGE = Model("m", "m", (TensorInfo("w", "int8", (10**8,), 10**8),))
+
+
+def test_a_plain_disk_and_a_large_model_need_no_advice() -> None:
+    assert advice(GOOD, Plan(), LARGE) == ()
+
+
+@pytest.mark.parametrize(
+    ("filesystem", "words"),
+    [
+        (FileSystem("tmpfs"), "measures memory"),
+        (FileSystem("overlay"), "layered file system"),
+        (FileSystem("nfs4"), "network file system"),
+        (FileSystem("zfs"), "may compress"),
+        (FileSystem("btrfs", options=("rw", "compress=zstd:1")), "may compress"),
+        (FileSystem("btrfs", options=("compress-force=lzo",)), "may compress"),
+    ],
+)
+def test_a_file_system_that_distorts_is_named(filesystem: FileSystem, words: str) -> None:
+    (sentence,) = advice(msgspec.structs.replace(GOOD, filesystem=filesystem), Plan(), LARGE)
+    assert words in sentence
+    assert filesystem.type in sentence
+
+
+def test_everything_that_weakens_a_number_is_said() -> None:
+    preloaded = msgspec.structs.replace(GOOD, variables={"LD_PRELOAD": "/usr/lib/libeatmydata.so"})
+    assert "turns syncing off" in advice(preloaded, Plan(), LARGE)[0]
+    assert "buffered" in advice(GOOD, Plan(durability="buffered"), LARGE)[0]
+    assert "come from memory" in advice(GOOD, Plan(cache="warm"), LARGE)[0]
+    assert "directory entries" in advice(msgspec.structs.replace(GOOD, can_drop_caches=False), Plan(), LARGE)[0]
+    small = Model("m", "m", (TensorInfo("w", "int8", (10,), 10),))
+    assert "fixed costs dominate" in advice(GOOD, Plan(), small)[0]

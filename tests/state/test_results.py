@@ -1,0 +1,84 @@
+import pytest
+
+from state.events import RunFinished, TrialFailed, TrialStarted
+from state.plan import Plan, schedule
+from state.results import MethodResult, method_results
+from state.run import Failure, Run
+from state.session import Session, reduce
+from tests.state.factories import events, run_of
+
+PLAN = Plan(methods=("tensorstore", "pytorch"), repeats=3)
+TIMES = {
+    ("tensorstore", "save"): [8.0, 10.0, 12.0],
+    ("tensorstore", "load"): [4.0, 4.0, 4.0],
+    ("pytorch", "save"): [1.0, 2.0, 5.0],
+    ("pytorch", "load"): [8.0, 8.0, 8.0],
+}
+
+
+def by_method(run: Run) -> dict[str, MethodResult]:
+    return {result.method: result for result in method_results(run)}
+
+
+def test_a_complete_run_has_medians_ranges_and_factors() -> None:
+    results = by_method(run_of(PLAN, TIMES))
+    save, load = results["pytorch"].save, results["pytorch"].load
+    assert save is not None
+    assert load is not None
+    assert sorted(save.samples_s) == [1.0, 2.0, 5.0]
+    assert (save.median_s, save.low_s, save.high_s) == (2.0, 1.0, 5.0)
+    assert save.speedup_vs_tensorstore == 5.0
+    assert load.speedup_vs_tensorstore == 0.5
+    assert save.returned_median_s == 1.0
+    assert load.cache == "cold"
+    assert results["pytorch"].status == "done"
+    assert results["pytorch"].verified
+    assert results["tensorstore"].save is not None
+    assert results["tensorstore"].save.speedup_vs_tensorstore == 1.0
+
+
+def test_a_rate_is_all_bytes_over_all_time() -> None:
+    save = by_method(run_of(PLAN, TIMES))["pytorch"].save
+    assert save is not None
+    assert save.rate_bytes_per_s == pytest.approx(3 * 1_000_000 / 8.0)  # the mean of the rates would be 566,667
+
+
+def test_without_the_baseline_there_is_no_factor() -> None:
+    plan = Plan(methods=("pytorch",), repeats=1)
+    save = by_method(run_of(plan, {("pytorch", "save"): [1.0], ("pytorch", "load"): [1.0]}))["pytorch"].save
+    assert save is not None
+    assert save.speedup_vs_tensorstore is None
+    assert save.low_s is None
+
+
+def test_a_failed_load_is_a_failed_method_that_was_not_verified() -> None:
+    session = Session()
+    plan = Plan(methods=("pytorch", "t5x"), repeats=2)
+    bad = next(n for n, t in enumerate(schedule(plan)) if (t.round, t.method, t.operation) == (2, "t5x", "load"))
+    times = {(m, op): [1.0, 1.0] for m in plan.methods for op in ("save", "load")}
+    times["t5x", "load"] = [1.0]
+    broken = [TrialStarted(bad, 1, 1), TrialFailed(bad, Failure("a bit flipped", "do not trust it"))]
+    for event in [*events(plan, times), *broken, RunFinished(cancelled=False)]:
+        session = reduce(session, event)
+    assert session.run is not None
+    results = by_method(session.run)
+    assert results["t5x"].status == "failed"
+    assert results["t5x"].error == "a bit flipped"
+    assert not results["t5x"].verified
+    assert results["t5x"].rounds_done == 1
+    assert results["pytorch"].verified
+
+
+def test_a_run_that_goes_on_shows_what_is_there() -> None:
+    results = by_method(run_of(PLAN, {("tensorstore", "save"): [8.0]}, finished=False))
+    assert results["tensorstore"].status == "running"
+    assert results["tensorstore"].load is None
+    assert not results["tensorstore"].verified
+    assert results["pytorch"].status == "queued"
+
+
+def test_the_switches_of_a_cell_stand_in_its_row() -> None:
+    plan = Plan(methods=("t5x", "pytorch"), repeats=1, concurrency=9)
+    results = by_method(run_of(plan, {}, finished=False))
+    assert (results["t5x"].concurrency, results["t5x"].chunk_bytes, results["t5x"].codec) == (9, 64 * 2**20, "gzip:1")
+    assert (results["pytorch"].concurrency, results["pytorch"].codec) == (None, None)
