@@ -6,6 +6,7 @@ everywhere, and the label says which.
 
 import math
 import re
+from fractions import Fraction
 
 from state.errors import UnitError
 
@@ -47,7 +48,7 @@ def parse_size(text: str) -> int:
     factor = _FACTORS.get(match[2].upper()) if match else None
     if match is None or factor is None:
         raise UnitError(f"{text!r} is not a size", "write a number and a unit, for example 256MiB or 1.5GB")
-    size_bytes = round(float(match[1]) * factor)
+    size_bytes = round(Fraction(match[1]) * factor)  # exact, also beyond the 53 bits of a float
     if size_bytes < 1:
         raise UnitError(f"a size of {text.strip()!r} is not positive", "give at least one byte, for example 256MiB")
     return size_bytes

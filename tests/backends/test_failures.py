@@ -1,0 +1,76 @@
+"""From what went wrong to a sentence."""
+
+import errno
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from backends.failures import LOG_TAIL_LINES, describe_exception, describe_exit, oom_kills
+from state.errors import ModelError
+
+FULL, NO_MEMORY = "the storage is full", "out of memory"
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch's error of a GPU without room."""
+
+
+EXCEPTIONS: list[tuple[BaseException, str]] = [
+    (OSError(errno.ENOSPC, "full"), FULL),
+    (OSError(errno.EDQUOT, "full"), FULL),
+    (ValueError("RESOURCE_EXHAUSTED: Error writing: [OS error 28: No space left on device]"), FULL),
+    (RuntimeError("PytorchStreamWriter failed: Disk quota exceeded"), FULL),
+    (MemoryError(), NO_MEMORY),
+    (OutOfMemoryError("CUDA out of memory. Tried to get 2 GiB"), NO_MEMORY),
+    (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1152921504606846976"), NO_MEMORY),
+    (OSError(errno.ENOMEM, "Cannot allocate memory"), NO_MEMORY),
+    (RuntimeError("first line\nsecond line"), "RuntimeError: first line"),
+    (RuntimeError("\n\n  indented\n"), "RuntimeError: indented"),
+    (AssertionError(), "AssertionError"),
+    (RuntimeError("x" * 10**6), f"RuntimeError: {'x' * 300}"),
+    (ExceptionGroup("tasks", [ExceptionGroup("inner", [OSError(errno.ENOSPC, "full")]), KeyError("b")]), FULL),
+    (ExceptionGroup("tasks", [ModelError("no model", "choose one"), MemoryError()]), "no model"),
+]
+
+
+@pytest.mark.parametrize(("error", "what"), EXCEPTIONS, ids=lambda value: repr(value)[:40])
+def test_an_exception_becomes_a_sentence_with_its_traceback(error: BaseException, what: str) -> None:
+    with pytest.raises(type(error)) as caught:
+        raise error
+    failure = describe_exception(caught.value)
+    assert failure.what == what
+    assert failure.do == "choose one" if what == "no model" else failure.do
+    assert "raise error" in failure.log
+    assert 3 <= len(failure.log.splitlines()) <= LOG_TAIL_LINES
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        ("os._exit(3)", "ended with exit status 3 and no result"),
+        ("os._exit(0)", "ended with exit status 0 and no result"),
+        ("os.kill(os.getpid(), 11)", "crashed (SIGSEGV)"),
+        ("os.abort()", "crashed (SIGABRT)"),
+        ("os.kill(os.getpid(), 9)", "killed (SIGKILL): out of memory, or by somebody's hand"),
+    ],
+)
+def test_the_end_of_a_real_process_becomes_a_sentence(code: str, what: str) -> None:
+    pid = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-c", f"import os; {code}"])
+    log = [f"line {number}" for number in range(100)]
+    failure = describe_exit(os.waitpid(pid, 0)[1], "\n".join(log), out_of_memory=False)
+    assert (failure.what, failure.log.splitlines(), bool(failure.do)) == (what, log[-LOG_TAIL_LINES:], True)
+
+
+@pytest.mark.parametrize("number", [1, 6, 9, 11, 31, 34, 40, 64])
+@pytest.mark.parametrize("core_dumped", [0, 0x80])
+def test_every_signal_is_described(number: int, core_dumped: int) -> None:
+    assert describe_exit(number | core_dumped, "", out_of_memory=False).what.startswith(("crashed", "killed"))
+    assert ("lack of memory" in describe_exit(number, "", out_of_memory=True).what) == (number == 9)
+
+
+def test_kills_for_lack_of_memory_are_counted_as_the_kernel_does() -> None:
+    vmstat = Path("/proc/vmstat")
+    counts = dict(line.split() for line in vmstat.read_text().splitlines()) if vmstat.exists() else {}
+    assert oom_kills() == int(counts.get("oom_kill", 0))

@@ -1,0 +1,153 @@
+"""The protocol of a trial, on real files: what it measures, what it proves, and what it never lets pass."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+import torch
+
+from backends.measure import Trial, prove
+from backends.methods.registry import create
+from backends.pagecache import can_drop_caches, evict, resident_bytes
+from backends.storage import files_below
+from backends.tensors import StateDict, VerificationError
+from state.plan import Cache, Durability, Operation, Plan
+from state.run import CacheState, LoadResult, SaveResult
+from tests.backends.samples import METHODS, bits, folder_on_disk
+
+#: What the library or we may say about a checkpoint with a wrong bit.
+CORRUPT = (VerificationError, ValueError, RuntimeError, ExceptionGroup)
+#: TensorStore finishes what is in flight after a load has failed, and reports to an event loop that is closed by then.
+ignore_stragglers = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with folder_on_disk(tmp_path) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def state() -> StateDict:
+    weight = (torch.randn(512, 300, generator=torch.Generator().manual_seed(1)) * 0.02).bfloat16()
+    return {"weight": weight, "tied": weight, "bias": torch.zeros(300), "steps": torch.arange(5)}
+
+
+class Bench:
+    """One method on one folder: saves, loads, and remembers the phases of the last trial."""
+
+    def __init__(self, method: str, disk: Path, cache: Cache = "cold", durability: Durability = "durable") -> None:
+        self.plan = Plan(methods=(method,), cache=cache, durability=durability)
+        self.folder = disk / "checkpoint"
+        self.phases: list[str] = []
+
+    def _trial(self, operation: Operation) -> Trial:
+        self.phases.clear()
+        method = create(self.plan.methods[0], self.plan)
+        return Trial(method, self.plan, operation, lambda phase, moved_bytes: self.phases.append(phase))
+
+    def save(self, state: StateDict) -> SaveResult:
+        return self._trial("save").save(state, self.folder)
+
+    def load(self, source: StateDict) -> LoadResult:
+        return self._trial("load").load(source, self.folder)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_durable_save_and_a_cold_load_are_measured_and_proven(method: str, disk: Path, state: StateDict) -> None:
+    bench, before = Bench(method, disk), bits(state)
+    saved = bench.save(state)
+    assert bench.phases == ["warm-up", "settle", "measure"]
+    sizes = [path.stat().st_size for path in bench.folder.rglob("*") if path.is_file()]
+    assert (saved.file_count, saved.stored_bytes) == (len(sizes), sum(sizes))
+    assert saved.durable_s is not None
+    assert 0 < saved.returned_s <= saved.durable_s == saved.time_s
+    assert saved.stages_s.keys() == {"warm-up", "settle", "measure", "sync", "verify"}
+    assert saved.stages_s["measure"] + saved.stages_s["sync"] == pytest.approx(saved.durable_s)
+    assert saved.spec == create(method, bench.plan).spec()
+
+    loaded = bench.load(state)
+    assert bench.phases == list(loaded.stages_s) == ["warm-up", "settle", "evict", "measure", "verify"]
+    assert 0 < loaded.loaded_s == loaded.time_s
+    assert loaded.caches_dropped == can_drop_caches()
+    # Elsewhere nobody counts what the device delivers.
+    assert loaded.cache == ("cold" if psutil.LINUX else "unknown")
+    assert not loaded.resident_bytes
+    assert [path.name for path in disk.iterdir()] == ["checkpoint"], "the warm-up left something behind"
+    assert bits(state) == before
+    for result in (saved, loaded):
+        assert msgspec.json.decode(msgspec.json.encode(result), type=SaveResult | LoadResult) == result
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_buffered_save_has_no_durable_time_and_a_warm_load_is_proven_warm(
+    method: str, disk: Path, state: StateDict
+) -> None:
+    bench = Bench(method, disk, "warm", "buffered")
+    saved = bench.save(state)
+    assert saved.durable_s is None
+    assert saved.time_s == saved.returned_s > 0
+    evict(bench.folder)
+    loaded = bench.load(state)
+    assert loaded.cache == ("warm" if psutil.LINUX else "unknown")
+    assert (loaded.resident_bytes or 0) >= saved.stored_bytes
+    assert not loaded.caches_dropped
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="dirty pages show by resisting posix_fadvise")
+@pytest.mark.parametrize("method", METHODS)
+def test_after_a_durable_save_no_page_is_dirty_and_after_a_buffered_one_some_are(
+    method: str, disk: Path, state: StateDict
+) -> None:
+    def dirty_after(durability: Durability, number: int) -> bool:
+        (storage := disk / f"{durability}-{number}").mkdir()
+        bench = Bench(method, storage, durability=durability)
+        bench.save(state)
+        (bench.folder / "index.json").unlink(missing_ok=True)  # ours, not the library's
+        for path in files_below(bench.folder):
+            with path.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # drops what is clean
+        return resident_bytes(bench.folder) != 0
+
+    # Other programs may sync the disk, or hold a page for a moment, between the save and the look.
+    assert any(dirty_after("buffered", number) for number in range(5))
+    assert not all(dirty_after("durable", number) for number in range(5))
+
+
+@ignore_stragglers
+@pytest.mark.parametrize("cache", ["cold", "warm"])
+@pytest.mark.parametrize("method", METHODS)
+def test_one_flipped_bit_on_the_disk_never_becomes_a_result(
+    method: str, cache: Cache, disk: Path, state: StateDict
+) -> None:
+    bench = Bench(method, disk, cache)
+    bench.save(state)
+    biggest = max(files_below(bench.folder), key=lambda path: (path.stat().st_size, str(path)))
+    assert (biggest.name == "checkpoint.pt") if method == "pytorch" else (biggest.parent.name == "weight")
+    data = bytearray(biggest.read_bytes())
+    data[len(data) // 2] ^= 1
+    biggest.write_bytes(data)
+    with pytest.raises(CORRUPT):
+        bench.load(state)
+    data[len(data) // 2] ^= 1
+    biggest.write_bytes(data)
+    assert isinstance(bench.load(state), LoadResult)
+
+
+#: What is proven -> (bytes of the files, how many were resident, how many the device delivered).
+WITNESSES: dict[CacheState, list[tuple[int, int | None, int | None]]] = {
+    "cold": [(1000, 0, 1000), (1000, 0, 4096), (1000, 0, 900)],
+    "warm": [(1000, 4096, 0), (4096, 4096, 4096)],
+    "unknown": [(1000, 0, 899), (1000, 0, 0), (5000, 4096, 0), (5000, 4096, 5000)],
+}
+WITNESSES["unknown"] += [(1000, None, 1000), (1000, 0, None), (1000, 4096, None), (1000, None, None)]
+
+
+@pytest.mark.parametrize(("state", "witnesses"), [(state, it) for state, them in WITNESSES.items() for it in them])
+def test_a_cache_is_proven_only_if_all_witnesses_agree(
+    state: CacheState, witnesses: tuple[int, int | None, int | None]
+) -> None:
+    assert prove(*witnesses) == state
