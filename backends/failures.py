@@ -51,12 +51,20 @@ def describe_exit(status: int, log: str, *, out_of_memory: bool) -> Failure:
     number = status & 0x7F
     if number == 0:
         return Failure(f"ended with exit status {status >> 8} and no result", "see the log", tail(log))
-    name = signal.Signals(number).name
+    name = signal_name(number)
     if number == signal.SIGKILL:
         if out_of_memory:
             return Failure("killed by the system for lack of memory", _NO_MEMORY.do, tail(log))
         return Failure(f"killed ({name}): out of memory, or by somebody's hand", _NO_MEMORY.do, tail(log))
     return Failure(f"crashed ({name})", "see the log; the library has a bug or was given bad data", tail(log))
+
+
+def signal_name(number: int) -> str:
+    """``SIGKILL``; real-time signals have no name of their own."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def oom_kills() -> int:

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from backends import scratch
-from backends.failures import tail
+from backends.failures import signal_name, tail
 from backends.watch import watch
 from state.errors import WorkerError
 from state.events import (
@@ -196,7 +196,7 @@ class Launcher:
         await self._bury()
         status = await process.wait()
         if not what:
-            name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+            name = signal_name(-status) if status < 0 else f"exit status {status}"
             what = f"the worker process died during this trial ({name})"
         self._events.put_nowait(
             RunInterrupted(Failure(what, "see the log, or run this method alone", self._log_tail()))

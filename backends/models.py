@@ -9,7 +9,6 @@ from typing import Final, Protocol
 import torch
 
 from backends.architectures import architectures
-from backends.tensors import to_numpy
 from backends.weights import Weights
 from state.errors import ModelError
 from state.model import Model
@@ -44,8 +43,8 @@ def open_source(model: str, *, size_bytes: int | None, dtype: str, seed: int) ->
         raise ModelError(
             f"--size scales presets, and {model!r} is none", f"leave it out, or choose {', '.join(presets)}"
         )
-    path = Path(model).expanduser()
-    if not path.exists():
+    path = _path(model)
+    if path is None:
         if not _HUB_ID.fullmatch(model):
             raise ModelError(
                 f"there is no model {model!r}",
@@ -53,6 +52,15 @@ def open_source(model: str, *, size_bytes: int | None, dtype: str, seed: int) ->
             )
         path = _download(model)
     return Weights(model, path, dtype=dtype)
+
+
+def _path(model: str) -> Path | None:
+    """The path that a model's name is, if there is something."""
+    try:
+        path = Path(model).expanduser()
+        return path if path.exists() else None
+    except (OSError, RuntimeError, ValueError):  # too long, no such user, a null byte
+        return None
 
 
 def _download(hub_id: str) -> Path:
@@ -87,7 +95,7 @@ def gzip_ratio(views: Mapping[str, torch.Tensor], sample_bytes: int = 8 * MIB) -
     share = min(1.0, sample_bytes / total) if total else 1.0
     raw = compressed = 0
     for view in views.values():
-        data = to_numpy(view).reshape(-1).view("uint8")
+        data = view.reshape(-1).view(torch.uint8).numpy()
         taken = data.size if share == 1.0 else max(min(data.size, 4096), int(data.size * share))
         start = (data.size - taken) // 2
         raw += taken

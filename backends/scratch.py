@@ -60,17 +60,20 @@ def create(storage: Path, run_id: str) -> Path:
         StorageError: If it cannot be made.
     """
     owner = Owner(os.getpid(), psutil.Process().create_time(), run_id)
+    folder = None
     try:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=storage))
         (folder / MARKER).write_bytes(msgspec.json.encode(owner))
     except OSError as error:
+        if folder is not None:  # without its marker nobody would know it as ours
+            shutil.rmtree(folder, ignore_errors=True)
         raise StorageError(
             f"no scratch folder can be made in {storage} ({error.strerror})", "choose another --storage"
         ) from None
     with contextlib.suppress(OSError):  # a read-only home must not stop a run; only the doctor sees less
         pointer = _pointer(folder)
         pointer.parent.mkdir(parents=True, exist_ok=True)
-        pointer.write_text(str(folder))
+        pointer.write_bytes(os.fsencode(folder))
     return folder
 
 
@@ -103,7 +106,8 @@ def remove(folder: Path) -> None:
             shutil.rmtree(folder)
         except OSError as error:
             raise StorageError(f"{folder} cannot be deleted ({error.strerror})", "delete it by hand") from None
-    _pointer(folder).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # there is none where the home cannot be written
+        _pointer(folder).unlink()
 
 
 def orphans(*storages: Path) -> tuple[Orphan, ...]:
@@ -111,7 +115,7 @@ def orphans(*storages: Path) -> tuple[Orphan, ...]:
     candidates = {folder for storage in storages for folder in storage.glob(f"{PREFIX}*")}
     pointers = list(_pointers_folder().glob("*")) if _pointers_folder().is_dir() else []
     for pointer in pointers:
-        folder = Path(pointer.read_text())
+        folder = Path(os.fsdecode(pointer.read_bytes()))
         if folder.exists():
             candidates.add(folder)
         else:
@@ -129,4 +133,4 @@ def _pointers_folder() -> Path:
 
 
 def _pointer(folder: Path) -> Path:
-    return _pointers_folder() / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
+    return _pointers_folder() / hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]

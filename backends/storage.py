@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,11 @@ def check_storage(folder: Path) -> Path:
     Raises:
         StorageError: If it is missing, no folder, or not writable.
     """
-    if not folder.exists():
+    try:
+        exists = folder.exists()
+    except OSError:  # a name that is too long
+        exists = False
+    if not exists:
         raise StorageError(f"the storage folder {folder} does not exist", "create it or choose another --storage")
     if not folder.is_dir():
         raise StorageError(f"the storage {folder} is not a folder", "choose a folder with --storage")
@@ -42,9 +47,9 @@ def check_storage(folder: Path) -> Path:
 
 def room(folder: Path) -> Room:
     """What is free at this moment for a process without special rights."""
-    stat = os.statvfs(folder)
+    statvfs = os.statvfs(folder)
     # btrfs and some network file systems have no fixed number of inodes and report 0 of 0.
-    files = stat.f_favail if stat.f_files else None
+    files = statvfs.f_favail if statvfs.f_files else None
     return Room(shutil.disk_usage(folder).free, files, psutil.virtual_memory().available)
 
 
@@ -63,7 +68,9 @@ def files_below(folder: Path) -> Iterator[Path]:
     """Every regular file below `folder`."""
     for parent, _, names in os.walk(folder):
         for name in names:
-            yield Path(parent, name)
+            path = Path(parent, name)
+            if stat.S_ISREG(path.lstat().st_mode):
+                yield path
 
 
 def tree_size(folder: Path) -> tuple[int, int]:

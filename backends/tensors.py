@@ -71,14 +71,19 @@ def verify(loaded: Mapping[str, torch.Tensor], source: Mapping[str, torch.Tensor
     missing, surplus = source.keys() - loaded.keys(), loaded.keys() - source.keys()
     if missing or surplus:
         raise VerificationError(f"{len(missing)} tensors are missing and {len(surplus)} were never saved")
-    tensors, aliases = unique_tensors(source)
-    for name, tensor in tensors.items():
+    _tensors, aliases = unique_tensors(source)
+    owners: dict[int, str] = {}
+    for name, tensor in source.items():
         other = loaded[name]
         if other.dtype != tensor.dtype or other.shape != tensor.shape:
             raise VerificationError(
                 f"tensor {name[:80]!r} came back as {dtype_name(other.dtype)} {list(other.shape)} "
                 f"instead of {dtype_name(tensor.dtype)} {list(tensor.shape)}"
             )
+        if name in aliases:
+            continue
+        if other.nbytes and (owner := owners.setdefault(other.data_ptr(), name)) != name:
+            raise VerificationError(f"{name[:80]!r} and {owner[:80]!r} came back tied and were not")
         if (difference := _first_difference(other, tensor)) is not None:
             raise VerificationError(f"tensor {name[:80]!r} came back with other bits, first at byte {difference:,}")
     for alias, target in aliases.items():

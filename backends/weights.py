@@ -122,15 +122,21 @@ def _indexed_files(index: Path) -> tuple[Path, ...]:
     except msgspec.DecodeError as error:
         raise ModelError(f"the index {index} cannot be read ({error})", "download the model again") from None
     files = tuple(index.parent / name for name in names)
-    for file in files:
-        if file.resolve().parent != index.parent.resolve() and not file.is_symlink():
-            raise ModelError(f"the index {index} names {file}, which is outside its folder", "do not use this model")
-        if not file.is_file():
-            raise ModelError(f"the shard {file.name} that {index} names is missing", "download the model again")
+    for name, file in zip(names, files, strict=True):
+        if Path(name).name != name:
+            raise ModelError(f"the index {index} names {name!r}, which is outside its folder", "do not use this model")
+        try:
+            found = file.is_file()
+        except (OSError, ValueError):  # too long, or with a null byte
+            found = False
+        if not found:
+            raise ModelError(f"the shard {name[:80]!r} that {index} names is missing", "download the model again")
     return files
 
 
 def _checked(tensor: torch.Tensor, name: str, file: Path) -> torch.Tensor:
+    if tensor.is_meta:
+        raise ModelError(f"{name[:80]!r} in {file} has a shape and no values", "save it from a model with its weights")
     if tensor.layout is not torch.strided or tensor.is_quantized:
         raise ModelError(f"{name[:80]!r} in {file} is a sparse or quantized tensor", "convert it to a dense one")
     return tensor
@@ -142,7 +148,10 @@ def _ties(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
     aliases = {}
     for name, tensor in tensors.items():
         if tensor.nbytes:
-            identity = (tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+            identity = (
+                *(tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()),
+                *(tensor.is_conj(), tensor.is_neg()),
+            )
             first = first_names.setdefault(identity, name)
             if first != name:
                 aliases[name] = first

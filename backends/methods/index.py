@@ -5,6 +5,7 @@ digest. `index.json` holds the names as they are, so that each comes back as its
 """
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -51,7 +52,7 @@ def make_index(names: Iterable[str], aliases: dict[str, str]) -> Index:
 def write_index(index: Index, folder: Path, *, durable: bool) -> None:
     """Write `index.json` into the checkpoint, and sync it if asked to."""
     with (folder / INDEX_NAME).open("wb") as file:
-        file.write(msgspec.json.encode(index))
+        file.write(json.dumps(msgspec.to_builtins(index)).encode())  # escapes what is no UTF-8
         if durable:
             file.flush()
             os.fsync(file.fileno())
@@ -64,4 +65,8 @@ def read_index(folder: Path) -> Index:
         FileNotFoundError: If there is none.
         msgspec.DecodeError: If it is damaged.
     """
-    return msgspec.json.decode((folder / INDEX_NAME).read_bytes(), type=Index)
+    try:
+        content = json.loads((folder / INDEX_NAME).read_bytes())
+    except ValueError as error:
+        raise msgspec.DecodeError(str(error)) from None
+    return msgspec.convert(content, Index)

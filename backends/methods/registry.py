@@ -86,6 +86,6 @@ def create(name: str, plan: Plan) -> "Method":
     module, _, attribute = entry.target.partition(":")
     try:
         method_class: type[Method] = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # a third party's module may raise anything
         raise UnavailableError(f"{name} cannot be imported from {entry.provider} ({error})", "repair it") from error
     return method_class.create(name, plan)
