@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 model = sys.argv[2]
-state = {name: tensor.clone() for name, tensor in load_file(model).items()}
+state = {name: tensor.share_memory_() for name, tensor in load_file(model).items()}
 for folder, operation in ((Path(line.strip()), operation) for line in sys.stdin for operation in ("save", "load")):
     if os.fork():
         os.wait()
