@@ -31,7 +31,7 @@ from state.plan import Operation, Plan
 from state.results import method_results
 from state.run import Run
 from state.session import Session, reduce
-from state.units import GIB, parse_size
+from state.units import GIB, MIB, parse_size
 
 METHODS = ("pytorch", "ts+chunks", "t5x")
 #: A virtual machine returns freed memory to its host about two seconds after it was freed (free page reporting), and
@@ -107,8 +107,8 @@ def refresh_memory() -> None:
     time.sleep(PAUSE_S)
     if os.fork() == 0:
         with mmap.mmap(-1, FRESH_BYTES) as memory:
-            for offset in range(0, FRESH_BYTES, mmap.PAGESIZE):
-                memory[offset] = 1
+            for offset in range(0, FRESH_BYTES, 16 * MIB):
+                memory[offset : offset + 16 * MIB] = bytes(16 * MIB)
         os._exit(0)
     os.wait()
 
@@ -169,7 +169,7 @@ async def compare(storage: Path, size_bytes: int, rounds: int) -> None:
 @click.command()
 @click.option("--storage", type=click.Path(path_type=Path, exists=True), default=Path(), help="Folder on a disk.")
 @click.option("--size", default="256MiB", show_default=True, help="Of the model.")
-@click.option("--rounds", default=9, show_default=True)
+@click.option("--rounds", default=11, show_default=True)
 def main(storage: Path, size: str, rounds: int) -> None:
     """Compare the times that we report with those of plain scripts."""
     asyncio.run(compare(storage, parse_size(size), rounds))
