@@ -1,8 +1,5 @@
 """What a process has used so far, as the kernel counts it."""
 
-import contextlib
-import resource
-import sys
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -51,8 +48,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._process = psutil.Process()
-        with contextlib.suppress(OSError):
-            _CLEAR_REFS.write_text("5")  # sets the peak back to the present, see proc(5)
+        self._peak_is_ours = _reset_peak()
         self._start_rss_bytes = self._process.memory_info().rss
         self._start_io = io_counters(self._process)
         self._start_cpu_s = time.process_time()
@@ -61,8 +57,11 @@ class Meter:
         """Everything since the meter was made."""
         cpu_s = time.process_time() - self._start_cpu_s
         io = io_counters(self._process)
-        peak_rss_bytes = max(_peak_rss_bytes(), self._start_rss_bytes)
-        cost = Cost(cpu_s, peak_rss_bytes, extra_rss_bytes=peak_rss_bytes - self._start_rss_bytes)
+        cost = Cost(cpu_s)
+        if self._peak_is_ours:
+            peak_rss_bytes = max(_peak_rss_bytes(), self._start_rss_bytes)
+            extra_rss_bytes = peak_rss_bytes - self._start_rss_bytes
+            cost = msgspec.structs.replace(cost, peak_rss_bytes=peak_rss_bytes, extra_rss_bytes=extra_rss_bytes)
         if io is None or self._start_io is None:
             return cost
         return msgspec.structs.replace(
@@ -72,10 +71,15 @@ class Meter:
         )
 
 
+def _reset_peak() -> bool:
+    """Set the process's peak back to the present, see proc(5). Returns whether the system can."""
+    try:
+        _CLEAR_REFS.write_text("5")
+    except OSError:
+        return False
+    return True
+
+
 def _peak_rss_bytes() -> int:
-    if _STATUS.exists():
-        for line in _STATUS.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    (line,) = (line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024

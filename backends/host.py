@@ -19,8 +19,13 @@ _PREFIXES: Final = ("OMP_", "MKL_", "OPENBLAS_", "TENSORSTORE_", "TORCH_", "PYTO
 _CPUINFO: Final = Path("/proc/cpuinfo")
 
 
+#: numpy's BLAS would start a thread per core at import; no trial computes with it, and a worker must not have threads.
+WORKER_VARIABLES: Final = {"OPENBLAS_NUM_THREADS": "1"}
+
+
 def environment(storage: Path) -> Environment:
-    """The record for a run that writes to `storage`."""
+    """The record for a run that writes to `storage`, in a worker with `WORKER_VARIABLES`."""
+    variables = os.environ | WORKER_VARIABLES
     return Environment(
         hostname=platform.node(),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -31,7 +36,7 @@ def environment(storage: Path) -> Environment:
         libraries={name: version for name in _LIBRARIES if (version := _version(name))},
         storage=str(storage.resolve()),
         filesystem=filesystem_of(storage),
-        variables={name: value for name, value in sorted(os.environ.items()) if name.startswith(_PREFIXES)},
+        variables={name: value for name, value in sorted(variables.items()) if name.startswith(_PREFIXES)},
         can_drop_caches=can_drop_caches(),
     )
 

@@ -14,6 +14,7 @@ import msgspec
 
 from backends import scratch
 from backends.failures import signal_name, tail
+from backends.host import WORKER_VARIABLES
 from backends.watch import watch
 from state.errors import WorkerError
 from state.events import (
@@ -84,8 +85,7 @@ class Launcher:
                     stderr=log,
                     pass_fds=(write_fd,),
                     start_new_session=True,
-                    # numpy's BLAS would start a thread per core at import; no trial computes with it.
-                    env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+                    env=os.environ | WORKER_VARIABLES,
                 )
         except OSError as error:
             os.close(read_fd)

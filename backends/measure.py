@@ -19,8 +19,9 @@ import torch
 from backends import pagecache
 from backends.counters import Meter, io_counters, moved_bytes
 from backends.methods.base import Method
-from backends.storage import sync_tree, tree_size
-from backends.tensors import StateDict, verify
+from backends.pagecache import Residency
+from backends.storage import sync_path, sync_tree, tree_size
+from backends.tensors import StateDict, VerificationError, verify
 from state.events import Phase
 from state.plan import Operation, Plan
 from state.run import CacheState, LoadResult, SaveResult
@@ -29,7 +30,8 @@ from state.run import CacheState, LoadResult, SaveResult
 Report = Callable[[Phase, int], None]
 
 #: A cold load whose device delivered less than this share of the checkpoint was served from somewhere else. Stored
-#: pages are read whole, so an honest load delivers more than the files' sizes, not less.
+#: pages are read whole, so an honest load delivers more than the files' sizes, not less. And a warm load to which the
+#: device delivered more than the rest was not warm to its end.
 _DELIVERED_SHARE: Final = 0.9
 _EVICT_TRIES: Final = 5
 
@@ -65,7 +67,7 @@ class Trial:
         self._synchronise()
         returned_ns = time.perf_counter_ns()
         if durable:
-            sync_tree(folder, files=not self._method.capabilities.syncs_files)
+            self._sync(folder)
         durable_ns = time.perf_counter_ns()
         cost = meter.cost()
         returned_s = (returned_ns - start_ns) / 1e9
@@ -79,7 +81,7 @@ class Trial:
             cost,
             stored_bytes,
             file_count,
-            self._method.spec(),
+            self._method.spec(durable=durable),
             stages_s=self._stages_s,
             settled=settled,
         )
@@ -95,7 +97,7 @@ class Trial:
         stored_bytes, _ = tree_size(folder)
         with self._stage("evict"):
             self._report("evict", 0)
-            resident_bytes, caches_dropped = self._prepare_cache(folder)
+            residency, caches_dropped = self._prepare_cache(folder)
         meter = self._start()
         start_ns = time.perf_counter_ns()
         loaded = self._method.load(folder, self._device)
@@ -105,8 +107,10 @@ class Trial:
         self._stages_s["measure"] = loaded_s
         with self._stage("verify"):
             self._report("verify", 0)
-            verify(loaded, source)
-        cache = prove(stored_bytes, resident_bytes, cost.device_read_bytes)
+            refuse_mapped(loaded, folder)
+            verify(loaded, source, self._device)
+        cache = prove(stored_bytes, residency, cost.device_read_bytes)
+        resident_bytes = residency.resident_bytes if residency else None
         return LoadResult(loaded_s, cache, resident_bytes, caches_dropped, cost, self._stages_s, settled)
 
     def _on_device(self, state: StateDict) -> StateDict:
@@ -132,17 +136,25 @@ class Trial:
             self._report("settle", 0)
             return pagecache.settle(folder)
 
-    def _prepare_cache(self, folder: Path) -> tuple[int | None, bool]:
+    def _prepare_cache(self, folder: Path) -> tuple[Residency | None, bool]:
         """Bring the page cache into the state asked for; how much is resident, and whether all caches were dropped."""
         if self._plan.cache == "warm":
             pagecache.read_through(folder)
-            return pagecache.resident_bytes(folder), False
+            return pagecache.residency(folder), False
         for _ in range(_EVICT_TRIES):
-            caches_dropped = pagecache.evict(folder)
-            resident_bytes = pagecache.resident_bytes(folder)
-            if not resident_bytes:
+            pagecache.evict(folder)
+            residency = pagecache.residency(folder)
+            if residency is None or not residency.resident_bytes:
                 break
-        return resident_bytes, caches_dropped
+        # To look at the pages, every file was opened: drop the directory entries and inodes that this brought back.
+        return residency, pagecache.drop_caches()
+
+    def _sync(self, folder: Path) -> None:
+        if self._method.capabilities.syncs_itself:
+            sync_path(folder)
+            sync_path(folder.parent)
+        else:
+            sync_tree(folder)
 
     def _start(self) -> Meter:
         gc.collect()
@@ -161,22 +173,35 @@ class Trial:
         self._stages_s[name] = time.perf_counter() - start_s
 
 
-def prove(stored_bytes: int, resident_bytes: int | None, device_read_bytes: int | None) -> CacheState:
+def refuse_mapped(loaded: StateDict, folder: Path) -> None:
+    """Refuse tensors that are still mapped from the checkpoint: their bytes have not been read when the clock stops.
+
+    Raises:
+        VerificationError: If there is one.
+    """
+    mapped = pagecache.mapped_ranges(folder)
+    for name, tensor in loaded.items():
+        if any(tensor.data_ptr() in addresses for addresses in mapped):
+            raise VerificationError(f"tensor {name[:80]!r} is still mapped from the checkpoint, not loaded")
+
+
+def prove(stored_bytes: int, residency: Residency | None, device_read_bytes: int | None) -> CacheState:
     """What can be said of the page cache before a load.
 
     Args:
         stored_bytes: Size of the checkpoint's files.
-        resident_bytes: How much of it was in memory, in whole pages, as mincore saw it; None if it could not.
+        residency: How much of it was in memory as mincore saw it; None if it could not.
         device_read_bytes: What the device delivered during the load; None if nobody counted.
 
     Returns:
         ``cold`` only if nothing was in memory and the device delivered it all; ``warm`` only if everything was in
-        memory; ``unknown`` for anything between, and where the two witnesses disagree.
+        memory and the device delivered next to nothing; ``unknown`` for anything between, and where the two
+        witnesses disagree.
     """
-    if resident_bytes is None or device_read_bytes is None:
+    if residency is None or device_read_bytes is None:
         return "unknown"
-    if resident_bytes == 0 and device_read_bytes >= _DELIVERED_SHARE * stored_bytes:
+    if residency.resident_bytes == 0 and device_read_bytes >= _DELIVERED_SHARE * stored_bytes:
         return "cold"
-    if resident_bytes >= stored_bytes:
+    if residency.resident_bytes == residency.total_bytes and device_read_bytes <= (1 - _DELIVERED_SHARE) * stored_bytes:
         return "warm"
     return "unknown"

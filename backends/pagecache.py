@@ -5,7 +5,7 @@ import mmap
 import os
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from backends.storage import files_below, sync_filesystem
 from state.units import MIB
@@ -15,6 +15,7 @@ from state.units import MIB
 QUIET_BYTES: Final = 8 * MIB
 _DROP_CACHES: Final = Path("/proc/sys/vm/drop_caches")
 _MEMINFO: Final = Path("/proc/meminfo")
+_MAPS: Final = Path("/proc/self/maps")
 
 
 def unwritten_bytes() -> int | None:
@@ -55,18 +56,28 @@ def drop_caches() -> bool:
     return True
 
 
-def resident_bytes(folder: Path) -> int | None:
-    """How many bytes of the files below `folder` are in memory, in whole pages; None where it cannot be seen."""
+class Residency(NamedTuple):
+    """How much of some files is in memory, and how much there is of them, both in whole pages."""
+
+    resident_bytes: int
+    total_bytes: int
+
+
+def residency(folder: Path) -> Residency | None:
+    """How much of the files below `folder` is in memory; None where it cannot be seen."""
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "mincore"):
         return None
-    return sum(_resident_pages(libc, path) for path in files_below(folder)) * mmap.PAGESIZE
+    pages = [_pages(libc, path) for path in files_below(folder)]
+    resident, total = (sum(column) * mmap.PAGESIZE for column in zip(*pages, strict=True)) if pages else (0, 0)
+    return Residency(resident, total)
 
 
-def _resident_pages(libc: ctypes.CDLL, path: Path) -> int:
+def _pages(libc: ctypes.CDLL, path: Path) -> tuple[int, int]:
+    """Pages of a file that are in memory, and all of them."""
     size_bytes = path.stat().st_size
     if size_bytes == 0:
-        return 0
+        return 0, 0
     # A private mapping is the only kind that ctypes takes an address of without write access to the file; mincore
     # looks through it at the page cache, because no page of it was ever touched.
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as mapping:
@@ -80,15 +91,11 @@ def _resident_pages(libc: ctypes.CDLL, path: Path) -> int:
         if failed:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), str(path))
-        return sum(flags & 1 for flags in bytes(vector))
+        return sum(flags & 1 for flags in bytes(vector)), pages
 
 
-def evict(folder: Path) -> bool:
-    """Push every page of the files below `folder` out of memory, as far as the system allows it.
-
-    Returns:
-        Whether the system's whole page cache, directory entries included, was dropped too.
-    """
+def evict(folder: Path) -> None:
+    """Push every page of the files below `folder` out of memory, as far as the system allows it."""
     sync_filesystem(folder)  # dirty pages cannot be dropped
     if hasattr(os, "posix_fadvise"):
         for path in files_below(folder):
@@ -97,7 +104,7 @@ def evict(folder: Path) -> bool:
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
             finally:
                 os.close(fd)
-    return drop_caches()
+    drop_caches()
 
 
 def read_through(folder: Path) -> None:
@@ -106,3 +113,14 @@ def read_through(folder: Path) -> None:
         with path.open("rb", buffering=0) as file:
             while file.read(MIB):
                 pass
+
+
+def mapped_ranges(folder: Path) -> list[range]:
+    """Addresses at which this process has files below `folder` mapped; none where the system does not tell."""
+    if not _MAPS.exists():
+        return []
+    below = f"{folder.resolve()}/"
+    # Address range, permissions, offset, device, inode, path: see proc(5).
+    fields = [line.split(maxsplit=5) for line in _MAPS.read_text(errors="surrogateescape").splitlines()]
+    spans = [line[0].split("-") for line in fields if len(line) == 6 and line[5].startswith(below)]
+    return [range(int(start, 16), int(end, 16)) for start, end in spans]

@@ -129,8 +129,8 @@ class Runner:
             emit(ModelBuilding(model))
             for method in plan.methods:
                 try:
-                    reason = registry.create(method, plan).refusal(model, plan.device)
-                    failure = Failure(reason, "choose another --dtype or leave the method out") if reason else None
+                    refusal = registry.create(method, plan).refusal(model, plan.device)
+                    failure = Failure(refusal.what, refusal.do) if refusal else None
                 except Exception as error:
                     failure = describe_exception(error)
                 if failure is not None:

@@ -1,5 +1,6 @@
 """The folder on the disk under test: is it fit, how much room is there, what lies on it, is it on the device."""
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -50,7 +51,32 @@ def room(folder: Path) -> Room:
     statvfs = os.statvfs(folder)
     # btrfs and some network file systems have no fixed number of inodes and report 0 of 0.
     files = statvfs.f_favail if statvfs.f_files else None
-    return Room(shutil.disk_usage(folder).free, files, psutil.virtual_memory().available)
+    return Room(shutil.disk_usage(folder).free, files, available_memory_bytes())
+
+
+def available_memory_bytes(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """Memory that this process may still take: what the machine has, and what its control groups leave it.
+
+    Args:
+        cgroups: Where control groups (version 2) are mounted.
+        own: The file that names this process's group.
+    """
+    available_bytes = psutil.virtual_memory().available
+    try:
+        groups = [line.removeprefix("0::/") for line in own.read_text().splitlines() if line.startswith("0::/")]
+    except OSError:
+        return available_bytes
+    for group in groups:
+        for folder in (cgroups / group, *(cgroups / group).parents):
+            with contextlib.suppress(OSError, ValueError):  # a group without a limit says "max"
+                limit_bytes = int((folder / "memory.max").read_text())
+                counts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+                # The page cache counts against the limit, and what is not in use of it can be taken back.
+                used_bytes = int((folder / "memory.current").read_text()) - int(counts.get("inactive_file", 0))
+                available_bytes = min(available_bytes, max(0, limit_bytes - used_bytes))
+            if folder == cgroups:
+                break
+    return available_bytes
 
 
 def filesystem_of(folder: Path) -> FileSystem:
@@ -99,12 +125,11 @@ def _full_sync(fd: int) -> None:
         fcntl.fcntl(fd, full_sync)
 
 
-def sync_tree(folder: Path, *, files: bool) -> None:
-    """Put every folder below `folder`, its own entry in its parent, and with `files` every file, on the device."""
+def sync_tree(folder: Path) -> None:
+    """Put every file and folder below `folder`, itself, and its entry in its parent on the device."""
     for parent, _, names in os.walk(folder, topdown=False):
-        if files:
-            for name in names:
-                sync_path(f"{parent}/{name}")
+        for name in names:
+            sync_path(f"{parent}/{name}")
         sync_path(parent)
     sync_path(folder.parent)
 

@@ -62,8 +62,10 @@ def unique_tensors(state: Mapping[str, torch.Tensor]) -> tuple[StateDict, dict[s
     return tensors, aliases
 
 
-def verify(loaded: Mapping[str, torch.Tensor], source: Mapping[str, torch.Tensor]) -> None:
-    """Compare names, dtypes, shapes, ties and every bit.
+def verify(
+    loaded: Mapping[str, torch.Tensor], source: Mapping[str, torch.Tensor], device: torch.device | None = None
+) -> None:
+    """Compare names, dtypes, shapes, ties and every bit; and that every tensor is on `device`, None allows any.
 
     Raises:
         VerificationError: At the first difference.
@@ -80,6 +82,8 @@ def verify(loaded: Mapping[str, torch.Tensor], source: Mapping[str, torch.Tensor
                 f"tensor {name[:80]!r} came back as {dtype_name(other.dtype)} {list(other.shape)} "
                 f"instead of {dtype_name(tensor.dtype)} {list(tensor.shape)}"
             )
+        if device is not None and not _is_on(other, device):
+            raise VerificationError(f"tensor {name[:80]!r} came back on {other.device} instead of {device}")
         if name in aliases:
             continue
         if other.nbytes and (owner := owners.setdefault(other.data_ptr(), name)) != name:
@@ -89,6 +93,11 @@ def verify(loaded: Mapping[str, torch.Tensor], source: Mapping[str, torch.Tensor
     for alias, target in aliases.items():
         if loaded[alias].data_ptr() != loaded[target].data_ptr():
             raise VerificationError(f"{alias[:80]!r} and {target[:80]!r} were tied and came back apart")
+
+
+def _is_on(tensor: torch.Tensor, device: torch.device) -> bool:
+    """Whether the tensor is on the device; ``cuda`` without a number is any of them."""
+    return tensor.device.type == device.type and device.index in (None, tensor.device.index)
 
 
 def _first_difference(left: torch.Tensor, right: torch.Tensor) -> int | None:

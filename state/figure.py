@@ -71,10 +71,12 @@ def _write(axes: Axes, x: float, y: float, text: str) -> None:
     axes.annotate(text, (x, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
 
 
-def _missing(axes: Axes, row: int, result: MethodResult) -> None:
-    reason = textwrap.shorten(result.error or result.status, 60, placeholder="…")
+def _missing(axes: Axes, row: int, result: MethodResult, otherwise: str = "") -> None:
+    """Say in the row why it has no bar: the method's error, or the reason of this panel, or how far it is."""
     axes.annotate(
-        f"{result.status}: {reason}" if result.error else result.status,
+        f"{result.status}: {textwrap.shorten(result.error, 60, placeholder='…')}"
+        if result.error
+        else otherwise or result.status,
         (0, row),
         xycoords=("axes fraction", "data"),
         xytext=(4, 0),
@@ -151,7 +153,7 @@ def _draw_improvements(axes: Axes, results: Sequence[MethodResult]) -> None:
             )
             _write(axes, max(1.0, speedup), row + offset, format_factor(speedup))
         if not drawn:
-            _missing(axes, row, result)
+            _missing(axes, row, result, f"{BASELINE} has no result" if result.save or result.load else "")
     slowest = min((s.speedup_vs_tensorstore or 1 for r in results for s in (r.save, r.load) if s), default=1.0)
     axes.set_xlim(min(0.8, slowest * 0.8), widest**1.15 * 1.3)
     axes.axvline(1, color="black", linewidth=1)

@@ -13,6 +13,8 @@ DEFAULT_CHUNK_BYTES: Final = 64 * MIB
 MIN_CHUNK_BYTES: Final = 64 * KIB
 MAX_CHUNK_BYTES: Final = GIB
 MAX_CONCURRENCY: Final = 4096
+#: Bytes of tensors whose chunks may be in memory at a time with concurrency on.
+IN_FLIGHT_BYTES: Final = GIB
 
 CodecName = Literal["gzip", "zstd", "blosc-lz4", "blosc-zstd"]
 
@@ -71,11 +73,11 @@ class Optimizations(msgspec.Struct, frozen=True):
     codec: Codec | None = None
 
     def __str__(self) -> str:
-        parts = [
-            f"concurrency {self.concurrency}" if self.concurrency else "one at a time",
+        parts = (
+            f"{self.concurrency} at a time" if self.concurrency else "one at a time",
             f"chunks of {size_argument(self.chunk_bytes)}" if self.chunk_bytes else "64x64 tiles",
-            str(self.codec) if self.codec else "no compression",
-        ]
+            str(self.codec) if self.codec else "uncompressed",
+        )
         return ", ".join(parts)
 
 
@@ -93,8 +95,3 @@ CELLS: Final[dict[str, tuple[bool, bool, bool]]] = {
 
 #: The method that speed-ups are quoted against.
 BASELINE: Final = "tensorstore"
-
-
-def cell_name(*, concurrency: bool, chunking: bool, compression: bool) -> str:
-    """The name of the cell that these switch positions make."""
-    return next(name for name, switches in CELLS.items() if switches == (concurrency, chunking, compression))

@@ -14,6 +14,7 @@ from state.optimizations import (
     CELLS,
     DEFAULT_CHUNK_BYTES,
     DEFAULT_CONCURRENCY,
+    IN_FLIGHT_BYTES,
     MAX_CHUNK_BYTES,
     MAX_CONCURRENCY,
     MIN_CHUNK_BYTES,
@@ -169,7 +170,6 @@ class Needs(msgspec.Struct, frozen=True):
 
 _FILE_OVERHEAD_BYTES: Final = 4096  # the last, partly filled block of each file
 _BASE_MEMORY_BYTES: Final = 500 * 10**6  # Python with torch and TensorStore
-_IN_FLIGHT_BYTES: Final = 256 * 10**6  # encoders, staging buffers
 
 
 def needs(plan: Plan, model: Model) -> Needs:
@@ -193,7 +193,8 @@ def needs(plan: Plan, model: Model) -> Needs:
             method_files = sum(counts.values()) + 2 * arrays + 2  # chunks, a folder and .zarray each, the index
         files = max(files, method_files)
         disk_bytes = max(disk_bytes, padded_bytes + method_files * _FILE_OVERHEAD_BYTES)
-    memory_bytes = 2 * model.logical_bytes + _BASE_MEMORY_BYTES + _IN_FLIGHT_BYTES
+    in_flight_bytes = min(model.logical_bytes, IN_FLIGHT_BYTES)  # chunks on their way through an encoder
+    memory_bytes = 2 * model.logical_bytes + in_flight_bytes + _BASE_MEMORY_BYTES
     return Needs(disk_bytes, files, memory_bytes)
 
 

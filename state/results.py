@@ -24,10 +24,10 @@ class OperationSummary(msgspec.Struct, frozen=True, kw_only=True):
         rate_bytes_per_s: Logical bytes of all rounds over the time of all rounds.
         returned_median_s: Saves only: median time until the call came back.
         cache: Loads only: what was proven of the page cache; ``unknown`` if rounds differ.
-        peak_rss_bytes: Largest of the rounds.
-        extra_rss_bytes: Memory above what was resident at the start; largest of the rounds.
+        peak_rss_bytes: Largest of the rounds; None where unknown.
+        extra_rss_bytes: Memory above what was resident at the start; largest of the rounds, likewise.
         cpu_s: Median processor seconds.
-        device_bytes: Median bytes that the device really wrote (save) or delivered (load).
+        device_bytes: Median bytes given to the device to write (save) or delivered by it (load); None where unknown.
         limit_fraction: Share of the device's limit, or None where it was not measured.
         speedup_vs_tensorstore: Times faster than the `tensorstore` method, or None without it.
         estimated: Whether any figure here is an estimate.
@@ -40,8 +40,8 @@ class OperationSummary(msgspec.Struct, frozen=True, kw_only=True):
     rate_bytes_per_s: float
     returned_median_s: float | None = None
     cache: CacheState | None = None
-    peak_rss_bytes: int
-    extra_rss_bytes: int
+    peak_rss_bytes: int | None
+    extra_rss_bytes: int | None
     cpu_s: float
     device_bytes: float | None
     limit_fraction: float | None
@@ -64,7 +64,7 @@ class MethodResult(msgspec.Struct, frozen=True, kw_only=True):
         error: The first failure, in one sentence.
         verified: Whether tensors were loaded and every load came back bit for bit.
         rounds_done: Rounds whose save and load are both measured.
-        save: Its saves, or None.
+        save: Its saves, or None. A save whose load failed is not among them: nobody knows what it wrote.
         load: Its loads, or None.
         logical_bytes: Bytes of the tensors.
         stored_bytes: Bytes of the checkpoint's files.
@@ -90,8 +90,12 @@ class MethodResult(msgspec.Struct, frozen=True, kw_only=True):
     spec: dict[str, object] | None
 
 
-def _results(records: Sequence[TrialRecord]) -> list[Result]:
-    return [record.result for record in records if record.result is not None]
+def _trusted(run: Run, method: str) -> tuple[list[Result], list[Result]]:
+    """The measured saves and loads of a method, without the rounds whose load failed."""
+    saves, loads = run.of(method, "save"), run.of(method, "load")
+    failed = {record.trial.round for record in loads if record.status == "failed"}
+    saved = [record.result for record in saves if record.result is not None and record.trial.round not in failed]
+    return saved, [record.result for record in loads if record.result is not None]
 
 
 def _status(records: Sequence[TrialRecord]) -> MethodStatus:
@@ -129,8 +133,8 @@ def _summarise(
         rate_bytes_per_s=rate_bytes_per_s,
         returned_median_s=median_of([result.returned_s for result in saves]),
         cache=_cache(results),
-        peak_rss_bytes=max(result.cost.peak_rss_bytes for result in results),
-        extra_rss_bytes=max(result.cost.extra_rss_bytes for result in results),
+        peak_rss_bytes=max((peak for r in results if (peak := r.cost.peak_rss_bytes) is not None), default=None),
+        extra_rss_bytes=max((extra for r in results if (extra := r.cost.extra_rss_bytes) is not None), default=None),
         cpu_s=median_of([result.cost.cpu_s for result in results]) or 0.0,
         device_bytes=median_of(device),
         limit_fraction=rate_bytes_per_s / limit_bytes_per_s if limit_bytes_per_s else None,
@@ -140,13 +144,12 @@ def _summarise(
 
 def method_results(run: Run) -> tuple[MethodResult, ...]:
     """One row per method of the plan, in the plan's order, whatever has been measured so far."""
-    baseline_saves = _results(run.of(BASELINE, "save"))
-    baseline_loads = _results(run.of(BASELINE, "load"))
+    baseline_saves, baseline_loads = _trusted(run, BASELINE)
     logical_bytes = run.model.logical_bytes if run.model else None
     rows = []
     for method in run.plan.methods:
         save_records, load_records = run.of(method, "save"), run.of(method, "load")
-        saves, loads = _results(save_records), _results(load_records)
+        saves, loads = _trusted(run, method)
         save = _summarise(saves, baseline_saves, logical_bytes or 0, run.limits.write_bytes_per_s)
         load = _summarise(loads, baseline_loads, logical_bytes or 0, run.limits.read_bytes_per_s)
         failures = [r.failure for r in (*save_records, *load_records) if r.failure is not None]

@@ -23,15 +23,17 @@ class Cost(msgspec.Struct, frozen=True):
 
     Attributes:
         cpu_s: Processor seconds of all its threads.
-        peak_rss_bytes: Highest resident memory of the process: libraries, the model, and the copies made.
-        extra_rss_bytes: How far that is above what was resident when the clock started.
-        device_write_bytes: Bytes that the process caused to be written to the device; None where unknown.
+        peak_rss_bytes: Highest resident memory of the process: libraries, copies, for a save the model; None where
+            the system cannot set a peak back.
+        extra_rss_bytes: How far that is above what was resident when the clock started, likewise.
+        device_write_bytes: Bytes of pages that the process made dirty for the device to write, whether that came about
+            under the clock (durable) or later (buffered); None where unknown.
         device_read_bytes: Bytes that the device delivered; None where unknown.
     """
 
     cpu_s: float
-    peak_rss_bytes: int
-    extra_rss_bytes: int
+    peak_rss_bytes: int | None = None
+    extra_rss_bytes: int | None = None
     device_write_bytes: int | None = None
     device_read_bytes: int | None = None
 

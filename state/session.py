@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from state.environment import advice
+from state.advice import advice
 from state.events import (
     CheckpointDeleted,
     Event,
@@ -102,9 +102,8 @@ def reduce(session: Session, event: Event) -> Session:
             return msgspec.structs.replace(session, worker="ready")
         case RunRequested():
             records = tuple(TrialRecord(trial) for trial in schedule(event.plan))
-            sentences = advice(event.environment, event.plan)
-            started = Run(event.run_id, event.created_at, event.plan, event.environment, records, advice=sentences)
-            return msgspec.structs.replace(session, run=started, progress=None)
+            started = Run(event.run_id, event.created_at, event.plan, event.environment, records)
+            return msgspec.structs.replace(session, run=_advise(started), progress=None)
         case RunInterrupted():
             return _lose(msgspec.structs.replace(session, worker="dead"), event.failure)
     run = session.run
@@ -112,8 +111,7 @@ def reduce(session: Session, event: Event) -> Session:
         return session
     match event:
         case ModelBuilding() | ModelReady():
-            run = msgspec.structs.replace(run, model=event.model, advice=advice(run.environment, run.plan, event.model))
-            return msgspec.structs.replace(session, run=run)
+            return msgspec.structs.replace(session, run=_advise(msgspec.structs.replace(run, model=event.model)))
         case RunRefused():
             run = msgspec.structs.replace(_close(run, "cancelled"), status="refused", refusal=event.failure)
             return msgspec.structs.replace(session, run=run, progress=None)
@@ -125,7 +123,7 @@ def reduce(session: Session, event: Event) -> Session:
             return msgspec.structs.replace(session, progress=_advance(session.progress, event))
         case TrialFinished() if _status(run, event.trial) == "running":
             run = _replace(run, event.trial, status="done", result=event.result)
-            return msgspec.structs.replace(session, run=run, progress=None)
+            return msgspec.structs.replace(session, run=_advise(run), progress=None)
         case TrialFailed() if _status(run, event.trial) in {"queued", "running"}:
             was_running = _status(run, event.trial) == "running"
             run = _replace(run, event.trial, status="failed", failure=event.failure)
@@ -193,6 +191,11 @@ def _replace(run: Run, trial: int, **changes: object) -> Run:
     records = list(run.records)
     records[trial] = msgspec.structs.replace(records[trial], **changes)
     return msgspec.structs.replace(run, records=tuple(records))
+
+
+def _advise(run: Run) -> Run:
+    results = [record.result for record in run.records if record.result is not None]
+    return msgspec.structs.replace(run, advice=advice(run.environment, run.plan, run.model, results))
 
 
 def _close(run: Run, status: Literal["cancelled"]) -> Run:

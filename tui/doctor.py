@@ -10,9 +10,9 @@ from backends import scratch
 from backends.host import environment
 from backends.launcher import Launcher
 from backends.methods import registry
-from backends.pagecache import can_drop_caches, resident_bytes
+from backends.pagecache import can_drop_caches, residency
 from backends.storage import room, tree_size
-from state.environment import advice
+from state.advice import advice
 from state.errors import CkptTuiError
 from state.events import RunInterrupted, WorkerReady
 from state.plan import Plan
@@ -33,7 +33,7 @@ def examine(storage: Path, *, remove_orphans: bool) -> bool:
     files = "any number of" if free.files is None else f"{free.files:,}"
     _mark(True, f"{storage} ({record.filesystem.type}) takes {format_bytes(free.disk_bytes)} and {files} files")
     _mark(True, f"{format_bytes(free.memory_bytes)} of memory are available")
-    seen = resident_bytes(Path(__file__).parent) is not None
+    seen = residency(Path(__file__).parent) is not None
     _note(seen, "what is in the page cache can be seen (mincore)", "loads cannot be proven cold here: no mincore")
     _note(
         can_drop_caches(),

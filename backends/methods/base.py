@@ -8,6 +8,7 @@ import msgspec
 import torch
 
 from backends.tensors import StateDict
+from state.errors import UnavailableError
 from state.model import Model
 from state.plan import Plan
 
@@ -18,12 +19,13 @@ class Capabilities(msgspec.Struct, frozen=True):
     Attributes:
         devices: Kinds of devices that it saves from and loads to.
         dtypes: torch names of the dtypes that it keeps as they are; None for all.
-        syncs_files: Whether its save, asked to be durable, syncs the files itself. Folders are always synced by us.
+        syncs_itself: Whether its save, asked to be durable, syncs every file that it writes and every folder that it
+            makes. The checkpoint's own folder and its parent are always synced by us, under the clock.
     """
 
     devices: frozenset[str] = frozenset({"cpu", "cuda"})
     dtypes: frozenset[str] | None = None
-    syncs_files: bool = False
+    syncs_itself: bool = False
 
 
 class Method(ABC):
@@ -41,8 +43,8 @@ class Method(ABC):
         """The method of this name with the plan's values."""
 
     @abstractmethod
-    def spec(self) -> dict[str, Any]:
-        """What the library is told to do, in its own terms. Goes into the results as JSON."""
+    def spec(self, *, durable: bool) -> dict[str, Any]:
+        """What the library is told to do by a save, in its own terms. Goes into the results as JSON."""
 
     @abstractmethod
     def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
@@ -51,8 +53,8 @@ class Method(ABC):
         Args:
             state: Contiguous tensors on their device. A tied tensor occurs as the same object under several names.
             folder: An empty folder. Nothing may be written outside.
-            durable: If `Capabilities.syncs_files`, whether every file must be on the device on return. False means
-                that nobody syncs.
+            durable: If `Capabilities.syncs_itself`, whether all must be on the device on return. False means that
+                nobody syncs.
         """
 
     @abstractmethod
@@ -60,15 +62,18 @@ class Method(ABC):
         """Read the checkpoint back.
 
         Returns:
-            Every name with its tensor, in memory of its own on `device`; tied tensors share it again.
+            Every name with its tensor, in memory of its own on `device`; tied tensors share it again. A tensor that
+            is still mapped from a file has not been read: such a load is refused.
         """
 
-    def refusal(self, model: Model, device: str) -> str | None:
-        """Why this method cannot take this model on this device, in one sentence, or None if it can."""
+    def refusal(self, model: Model, device: str) -> UnavailableError | None:
+        """Why this method cannot take this model on this device, and what to do, or None if it can."""
         if device.partition(":")[0] not in self.capabilities.devices:
-            return f"it cannot save from {device}"
+            return UnavailableError(f"it cannot save from {device}", "choose another --device or leave the method out")
         if self.capabilities.dtypes is not None:
             foreign = [dtype for dtype in model.dtypes if dtype not in self.capabilities.dtypes]
             if foreign:
-                return f"it cannot hold {', '.join(foreign)}"
+                return UnavailableError(
+                    f"it cannot hold {', '.join(foreign)}", "choose another --dtype or leave the method out"
+                )
         return None

@@ -24,7 +24,7 @@ class PyTorch(Method):
         """Nothing of the plan applies."""
         return cls()
 
-    def spec(self) -> dict[str, Any]:
+    def spec(self, *, durable: bool) -> dict[str, Any]:
         """The two calls."""
         return {"save": "torch.save(state_dict, path)", "load": "torch.load(path, weights_only=True, map_location)"}
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from state.errors import UnavailableError
-from state.optimizations import CELLS, DEFAULT_CONCURRENCY
+from state.optimizations import CELLS
 from state.plan import SIX, Plan
 
 if TYPE_CHECKING:
@@ -45,19 +45,10 @@ class Entry(msgspec.Struct, frozen=True):
         return f"needs the package {', '.join(missing)}" if missing else None
 
 
-def _cell_summary(concurrency: bool, chunking: bool, compression: bool) -> str:
-    words = (
-        f"{DEFAULT_CONCURRENCY} at a time" if concurrency else "one at a time",
-        "64 MiB chunks" if chunking else "64x64 tiles",
-        "gzip" if compression else "uncompressed",
-    )
-    return ", ".join(words)
-
-
 _PYTORCH = Entry("pytorch", "backends.methods.pytorch:PyTorch", "torch.save and torch.load: one zip file", ("torch",))
 _CELLS = tuple(
-    Entry(name, "backends.methods.tensorstore:TensorStore", _cell_summary(*switches), ("tensorstore",))
-    for name, switches in CELLS.items()
+    Entry(name, "backends.methods.tensorstore:TensorStore", str(Plan().optimizations(name)), ("tensorstore",))
+    for name in CELLS
 )
 _OWN: Final = {entry.name: entry for entry in (_PYTORCH, *_CELLS)}
 

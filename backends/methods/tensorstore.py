@@ -26,12 +26,11 @@ from backends.methods.index import make_index, read_index, write_index
 from backends.tensors import Array, StateDict, from_numpy, to_numpy, unique_tensors
 from state.chunks import large_chunk_shape, tile_shape
 from state.errors import RequestError
-from state.optimizations import Codec, Optimizations
+from state.optimizations import IN_FLIGHT_BYTES, Codec, Optimizations
 from state.plan import Plan
-from state.units import GIB
 
-#: Bytes of tensors whose chunks may be in memory at a time with concurrency on.
-IN_FLIGHT_BYTES: Final = GIB
+#: Without the last, chunks of zeros are never written, and a model with zeros in it saves less than the others do.
+_DRIVER: Final = {"driver": "zarr", "store_data_equal_to_fill_value": True}
 
 #: What zarr v2 in TensorStore and torch both have.
 DTYPES: Final = frozenset(
@@ -59,7 +58,7 @@ class TensorStore(Method):
         optimizations: The three switches.
     """
 
-    capabilities = Capabilities(dtypes=DTYPES, syncs_files=True)
+    capabilities = Capabilities(dtypes=DTYPES, syncs_itself=True)
 
     def __init__(self, optimizations: Optimizations) -> None:
         self._optimizations = optimizations
@@ -76,11 +75,10 @@ class TensorStore(Method):
             raise RequestError(f"{name!r} is no cell of the three switches", "see ckpt-tui methods")
         return cls(optimizations)
 
-    def spec(self) -> dict[str, Any]:
+    def spec(self, *, durable: bool) -> dict[str, Any]:
         """Driver, context and metadata, as TensorStore's own JSON has them."""
-        return {
-            "driver": "zarr",
-            "context": self._context_spec(durable=None),
+        return _DRIVER | {
+            "context": self._context_spec(durable=durable),
             "metadata": {"compressor": compressor(self._optimizations.codec)},
             "chunks": "T5X's divisor rule" if self._optimizations.chunk_bytes else "64x64 tiles",
             "chunk_bytes": self._optimizations.chunk_bytes,
@@ -136,12 +134,7 @@ class TensorStore(Method):
 
     @staticmethod
     def _array_spec(folder: Path) -> dict[str, Any]:
-        return {
-            "driver": "zarr",
-            "kvstore": {"driver": "file", "path": f"{folder}/"},
-            # Otherwise chunks of zeros are never written, and a model with zeros in it saves less than the others do.
-            "store_data_equal_to_fill_value": True,
-        }
+        return _DRIVER | {"kvstore": {"driver": "file", "path": f"{folder}/"}}
 
     def _metadata(self, array: Array) -> dict[str, Any]:
         chunk_bytes = self._optimizations.chunk_bytes

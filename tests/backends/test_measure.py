@@ -1,7 +1,8 @@
 """The protocol of a trial, on real files: what it measures, what it proves, and what it never lets pass."""
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -9,9 +10,11 @@ import psutil
 import pytest
 import torch
 
+from backends import pagecache
 from backends.measure import Trial, prove
+from backends.methods.pytorch import FILE_NAME, PyTorch
 from backends.methods.registry import create
-from backends.pagecache import can_drop_caches, evict, resident_bytes
+from backends.pagecache import Residency, can_drop_caches, evict, residency
 from backends.storage import files_below
 from backends.tensors import StateDict, VerificationError
 from state.plan import Cache, Durability, Operation, Plan
@@ -67,7 +70,7 @@ def test_a_durable_save_and_a_cold_load_are_measured_and_proven(method: str, dis
     assert 0 < saved.returned_s <= saved.durable_s == saved.time_s
     assert saved.stages_s.keys() == {"warm-up", "settle", "measure", "sync", "verify"}
     assert saved.stages_s["measure"] + saved.stages_s["sync"] == pytest.approx(saved.durable_s)
-    assert saved.spec == create(method, bench.plan).spec()
+    assert saved.spec == create(method, bench.plan).spec(durable=True)
 
     loaded = bench.load(state)
     assert bench.phases == list(loaded.stages_s) == ["warm-up", "settle", "evict", "measure", "verify"]
@@ -110,7 +113,8 @@ def test_after_a_durable_save_no_page_is_dirty_and_after_a_buffered_one_some_are
         for path in files_below(bench.folder):
             with path.open("rb") as file:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # drops what is clean
-        return resident_bytes(bench.folder) != 0
+        seen = residency(bench.folder)
+        return seen is not None and seen.resident_bytes > 0
 
     # Other programs may sync the disk, or hold a page for a moment, between the save and the look.
     assert any(dirty_after("buffered", number) for number in range(5))
@@ -137,17 +141,67 @@ def test_one_flipped_bit_on_the_disk_never_becomes_a_result(
     assert isinstance(bench.load(state), LoadResult)
 
 
-#: What is proven -> (bytes of the files, how many were resident, how many the device delivered).
-WITNESSES: dict[CacheState, list[tuple[int, int | None, int | None]]] = {
-    "cold": [(1000, 0, 1000), (1000, 0, 4096), (1000, 0, 900)],
-    "warm": [(1000, 4096, 0), (4096, 4096, 4096)],
-    "unknown": [(1000, 0, 899), (1000, 0, 0), (5000, 4096, 0), (5000, 4096, 5000)],
+class Mapping(PyTorch):
+    """Gives back tensors that it has not read."""
+
+    def load(self, folder: Path, device: torch.device) -> StateDict:
+        state: StateDict = torch.load(folder / FILE_NAME, mmap=True)
+        return state
+
+
+class Elsewhere(PyTorch):
+    """Loads to another device than the one asked for."""
+
+    def load(self, folder: Path, device: torch.device) -> StateDict:
+        return {name: tensor.to("meta") for name, tensor in super().load(folder, device).items()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody tells what is mapped")
+@pytest.mark.parametrize(("method", "words"), [(Mapping(), "still mapped"), (Elsewhere(), "came back on meta")])
+def test_a_load_that_did_not_bring_the_bytes_to_the_device_is_no_result(
+    method: PyTorch, words: str, disk: Path, state: StateDict
+) -> None:
+    plan = Plan(methods=("pytorch",))
+    Trial(method, plan, "save", lambda phase, moved_bytes: None).save(state, disk / "checkpoint")
+    with pytest.raises(VerificationError, match=words):
+        Trial(method, plan, "load", lambda phase, moved_bytes: None).load(state, disk / "checkpoint")
+
+
+def noting(name: str, function: Callable[..., object], calls: list[str]) -> Callable[..., object]:
+    def note(*arguments: object) -> object:
+        calls.append(name)
+        return function(*arguments)
+
+    return note
+
+
+def test_nothing_looks_at_the_files_between_dropping_the_caches_and_the_clock(
+    disk: Path, state: StateDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    for name in ("evict", "residency", "drop_caches"):
+        monkeypatch.setattr(pagecache, name, noting(name, getattr(pagecache, name), calls))
+    bench = Bench("tensorstore", disk)
+    bench.save(state)
+    bench.load(state)
+    assert calls[-2:] == ["residency", "drop_caches"], "looking brings back directory entries and inodes"
+
+
+#: What is proven -> (bytes of the files, how much is resident of how many pages, how much the device delivered).
+WITNESSES: dict[CacheState, list[tuple[int, tuple[int, int] | None, int | None]]] = {
+    "cold": [(1000, (0, 4096), 1000), (1000, (0, 4096), 4096), (1000, (0, 4096), 900)],
+    "warm": [(1000, (4096, 4096), 0), (4096, (4096, 4096), 409)],
+    "unknown": [
+        *[(1000, (0, 4096), 899), (1000, (0, 4096), 0), (5000, (4096, 8192), 0), (5000, (4096, 8192), 5000)],
+        *[(4096, (4096, 4096), 4096), (8190, (8192, 12288), 0)],
+        *[(1000, None, 1000), (1000, (0, 4096), None), (1000, (4096, 4096), None), (1000, None, None)],
+    ],
 }
-WITNESSES["unknown"] += [(1000, None, 1000), (1000, 0, None), (1000, 4096, None), (1000, None, None)]
 
 
 @pytest.mark.parametrize(("state", "witnesses"), [(state, it) for state, them in WITNESSES.items() for it in them])
 def test_a_cache_is_proven_only_if_all_witnesses_agree(
-    state: CacheState, witnesses: tuple[int, int | None, int | None]
+    state: CacheState, witnesses: tuple[int, tuple[int, int] | None, int | None]
 ) -> None:
-    assert prove(*witnesses) == state
+    stored_bytes, seen, device_read_bytes = witnesses
+    assert prove(stored_bytes, Residency(*seen) if seen else None, device_read_bytes) == state

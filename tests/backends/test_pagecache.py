@@ -10,10 +10,13 @@ import pytest
 from backends import pagecache
 from backends.pagecache import (
     QUIET_BYTES,
+    Residency,
     can_drop_caches,
+    drop_caches,
     evict,
+    mapped_ranges,
     read_through,
-    resident_bytes,
+    residency,
     settle,
     unwritten_bytes,
 )
@@ -39,32 +42,45 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def evicted(folder: Path) -> bool:
     """Whether evicting dirty pages once leaves none."""
 
-    def write_and_evict() -> int | None:
+    def write_and_evict() -> Residency | None:
         (folder / "below" / "large").write_bytes(CONTENT)
         evict(folder)
-        return resident_bytes(folder)
+        return residency(folder)
 
-    return any(write_and_evict() == 0 for _ in TRIES)
+    return any(write_and_evict() == (0, EVERYTHING) for _ in TRIES)
 
 
 def test_files_are_resident_after_writing_gone_after_evicting_and_back_after_reading(folder: Path) -> None:
-    assert resident_bytes(folder) == EVERYTHING
+    assert residency(folder) == (EVERYTHING, EVERYTHING)
     assert evicted(folder)
-    assert resident_bytes(folder) == 0, "looking brought pages into memory"
+    assert residency(folder) == (0, EVERYTHING), "looking brought pages into memory"
     read_through(folder)
-    assert resident_bytes(folder) == EVERYTHING
+    assert residency(folder) == (EVERYTHING, EVERYTHING)
     assert (folder / "below" / "large").read_bytes() == CONTENT
 
 
-def test_evicting_tells_whether_everything_was_dropped_and_works_without_that_right(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert evict(folder) == can_drop_caches()
+def test_a_folder_without_bytes_has_nothing_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    assert residency(tmp_path) == (0, 0)
+
+
+def test_evicting_works_without_the_right_to_drop_everything(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert drop_caches() == can_drop_caches()
     read_through(folder)
     monkeypatch.setattr(pagecache, "_DROP_CACHES", folder / "no" / "such" / "file")
-    assert not evict(folder)
+    assert not drop_caches()
     assert not can_drop_caches()
     assert evicted(folder)
+
+
+def test_a_mapped_file_is_seen_where_it_is_mapped_and_no_longer_than_that(folder: Path) -> None:
+    assert mapped_ranges(folder) == []
+    with (folder / "below" / "large").open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ):
+        (addresses,) = mapped_ranges(folder)
+        assert len(addresses) == len(CONTENT)
+        assert mapped_ranges(folder / "below") == [addresses]
+        assert mapped_ranges(folder / "belo") == []
+    assert mapped_ranges(folder) == []
 
 
 def test_what_was_just_written_is_dirty_until_the_disk_settles(folder: Path) -> None:

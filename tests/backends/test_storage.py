@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.storage import check_storage, files_below, filesystem_of, sync_tree, tree_size
+from backends.storage import available_memory_bytes, check_storage, files_below, filesystem_of, sync_tree, tree_size
 from state.errors import StorageError
 
 Mount = Callable[[str], Path]
@@ -108,14 +108,29 @@ def test_only_regular_files_count(tree: Path) -> None:
 
 
 @pytest.mark.skipif(hasattr(fcntl, "F_FULLFSYNC"), reason="macOS syncs by fcntl, which this does not watch")
-@pytest.mark.parametrize("files", [True, False])
-def test_syncing_a_tree_reaches_every_folder_its_parent_and_the_files_if_asked(
-    files: bool, tree: Path, monkeypatch: pytest.MonkeyPatch
+def test_syncing_a_tree_reaches_every_file_every_folder_and_its_parent(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").resolve()))
-    sync_tree(tree, files=files)
+    sync_tree(tree)
     folders = [tree.parent, tree, tree / "a", tree / "a" / "b", tree / "empty"]
-    assert sorted(synced) == sorted(folders + (list(files_below(tree)) if files else []))
+    assert sorted(synced) == sorted([*folders, *files_below(tree)])
     for path in synced:
         assert path == tree.parent or synced.index(path) < synced.index(path.parent), "the folder went first"
+
+
+def test_the_tightest_control_group_bounds_the_memory_that_is_available(tmp_path: Path) -> None:
+    (tmp_path / "cgroup").write_text("1:cpu:/old\n0::/slice/job\n")
+    job = tmp_path / "fs" / "slice" / "job"
+    job.mkdir(parents=True)
+    machine_bytes = available_memory_bytes(tmp_path / "fs", tmp_path / "missing")
+    assert machine_bytes > 10_000
+    limits = {job: ("max", 300, 100), job.parent: ("1000", 600, 200), tmp_path / "fs": ("5000", 600, 0)}
+    for folder, (limit, used, inactive) in limits.items():
+        (folder / "memory.max").write_text(f"{limit}\n")
+        (folder / "memory.current").write_text(f"{used}\n")
+        (folder / "memory.stat").write_text(f"anon 5\ninactive_file {inactive}\n")
+    assert available_memory_bytes(tmp_path / "fs", tmp_path / "cgroup") == 1000 - (600 - 200)
+    (job.parent / "memory.max").write_text("100")
+    assert available_memory_bytes(tmp_path / "fs", tmp_path / "cgroup") == 0

@@ -30,7 +30,7 @@ class Faulty(Method):
     def create(cls, name: str, plan: Plan) -> Self:
         return cls()
 
-    def spec(self) -> dict[str, Any]:
+    def spec(self, *, durable: bool) -> dict[str, Any]:
         return {}
 
     def go_wrong(self, folder: Path) -> None:

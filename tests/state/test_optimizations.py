@@ -6,13 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from state.errors import RequestError
-from state.optimizations import CELLS, CODEC_LEVELS, Codec, cell_name
+from state.optimizations import CELLS, CODEC_LEVELS, Codec
 
 
 def test_the_eight_cells_are_the_whole_cube() -> None:
     assert sorted(CELLS.values()) == sorted(itertools.product([False, True], repeat=3))
-    for name, (concurrency, chunking, compression) in CELLS.items():
-        assert cell_name(concurrency=concurrency, chunking=chunking, compression=compression) == name
 
 
 @pytest.mark.parametrize("name", list(CODEC_LEVELS))

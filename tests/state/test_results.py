@@ -1,6 +1,7 @@
 import pytest
 
 from state.events import RunFinished, TrialFailed, TrialStarted
+from state.optimizations import BASELINE
 from state.plan import Plan, schedule
 from state.results import MethodResult, method_results
 from state.run import Failure, Run
@@ -66,7 +67,24 @@ def test_a_failed_load_is_a_failed_method_that_was_not_verified() -> None:
     assert results["t5x"].error == "a bit flipped"
     assert not results["t5x"].verified
     assert results["t5x"].rounds_done == 1
+    assert results["t5x"].save is not None
+    assert len(results["t5x"].save.samples_s) == 1, "the save of the round whose load failed wrote nobody knows what"
     assert results["pytorch"].verified
+
+
+def test_a_method_that_never_came_back_right_has_no_numbers_and_is_no_baseline() -> None:
+    session = Session()
+    plan = Plan(methods=("tensorstore", "pytorch"), repeats=1)
+    bad = next(n for n, trial in enumerate(schedule(plan)) if (trial.method, trial.operation) == (BASELINE, "load"))
+    times = {(m, op): [1.0] for m in plan.methods for op in ("save", "load") if (m, op) != (BASELINE, "load")}
+    broken = [TrialStarted(bad, 1, 1), TrialFailed(bad, Failure("a bit flipped", "do not trust it"))]
+    for event in [*events(plan, times), *broken, RunFinished(cancelled=False)]:
+        session = reduce(session, event)
+    assert session.run is not None
+    results = by_method(session.run)
+    assert (results[BASELINE].save, results[BASELINE].load, results[BASELINE].stored_bytes) == (None, None, None)
+    assert results["pytorch"].save is not None
+    assert results["pytorch"].save.speedup_vs_tensorstore is None
 
 
 def test_a_run_that_goes_on_shows_what_is_there() -> None:

@@ -115,4 +115,4 @@ def test_a_dtype_is_refused_before_the_run_or_comes_back(method: str, dtype: str
         state = {"a": torch.zeros(4), "foreign": random_tensor(dtype, (4,))}
         assert bits(round_trip(method, state, tmp_path)) == bits(state)
     else:
-        assert refusal == f"it cannot hold {dtype}"
+        assert refusal.what == f"it cannot hold {dtype}"

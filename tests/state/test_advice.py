@@ -1,9 +1,12 @@
 import msgspec
 import pytest
 
-from state.environment import Environment, FileSystem, advice
+from state.advice import advice
+from state.environment import Environment, FileSystem
 from state.model import Model, TensorInfo
 from state.plan import Plan
+from state.run import Result
+from tests.state.factories import load, save
 
 GOOD = Environment(storage="/disk", filesystem=FileSystem("ext4", options=("rw",)), can_drop_caches=True)
 LARGE = Model("m", "m", (TensorInfo("w", "int8", (10**8,), 10**8),))
@@ -38,3 +41,13 @@ def test_everything_that_weakens_a_number_is_said() -> None:
     assert "directory entries" in advice(msgspec.structs.replace(GOOD, can_drop_caches=False), Plan(), LARGE)[0]
     small = Model("m", "m", (TensorInfo("w", "int8", (10,), 10),))
     assert "fixed costs dominate" in advice(GOOD, Plan(), small)[0]
+
+
+def test_what_the_trials_showed_is_said() -> None:
+    assert advice(GOOD, Plan(), LARGE, [save(1.0), load(1.0)]) == ()
+    busy: list[Result] = [save(1.0), msgspec.structs.replace(save(1.0), settled=False), load(1.0)]
+    assert "not quiet before 1 of 3 trials" in advice(GOOD, Plan(), LARGE, busy)[0]
+    undropped = msgspec.structs.replace(load(1.0), caches_dropped=False)
+    assert "directory entries" in advice(GOOD, Plan(), LARGE, [undropped])[0]
+    warm = msgspec.structs.replace(undropped, cache="warm")
+    assert all("directory entries" not in sentence for sentence in advice(GOOD, Plan(cache="warm"), LARGE, [warm]))
