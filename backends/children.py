@@ -19,20 +19,21 @@ from typing import Final
 import msgspec
 import psutil
 
+from backends.pagecache import unwritten_bytes
+from state.errors import CkptTuiError
 from state.events import Event, WorkerEvent, decode_event, encode
+from state.units import MIB
 
 Emit = Callable[[Event], None]
 
 _PR_SET_PDEATHSIG: Final = 1
 _CHECK_S: Final = 2.0
+#: By how much the system's dirty pages must fall to count as a disk that works; other programs make them flicker.
+_WRITTEN_BYTES: Final = 16 * MIB
 
 
-class ChildStalledError(Exception):
-    """The child was killed, because it came no further."""
-
-
-class ChildBabbledError(Exception):
-    """The child was killed, because it wrote something that is no event into its pipe."""
+class ChildKilledError(CkptTuiError):
+    """The child was killed, because it came no further, took too long, or wrote what is no event into its pipe."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -148,8 +149,7 @@ def follow(
         Its exit status as `os.waitpid` has it.
 
     Raises:
-        ChildStalledError: If it came no further.
-        ChildBabbledError: If it wrote rubbish.
+        ChildKilledError: If it had to be given up.
     """
     watch = _StallWatch(pid, limits)
     reader = LineReader(read_fd)
@@ -179,7 +179,7 @@ def _decode(line: bytes) -> WorkerEvent:
     try:
         return decode_event(line)
     except msgspec.DecodeError:
-        raise ChildBabbledError(repr(line[:80])) from None
+        raise ChildKilledError(f"sent what is no message: {line[:80]!r}", "see the log") from None
 
 
 def _collect(pid: int) -> int:
@@ -196,31 +196,36 @@ def _collect(pid: int) -> int:
 
 
 class _StallWatch:
-    """Notices that a child and its descendants neither compute nor move bytes."""
+    """Notices that a child and its descendants neither compute nor move bytes, nor wait for a disk that does."""
 
     def __init__(self, pid: int, limits: Limits) -> None:
         self._process = psutil.Process(pid)
         self._limits = limits
         self._start_s = self._moved_s = self._checked_s = time.monotonic()
         self._last: tuple[float, int] | None = None
+        self._dirty_bytes = 0
 
     def check(self) -> None:
         """Look, at most every two seconds.
 
         Raises:
-            ChildStalledError: With the reason.
+            ChildKilledError: With the reason.
         """
         now_s = time.monotonic()
         if now_s - self._checked_s < _CHECK_S:
             return
         self._checked_s = now_s
-        seen = self._look()
-        if seen != self._last:
-            self._last, self._moved_s = seen, now_s
+        seen, dirty_bytes = self._look(), unwritten_bytes() or 0
+        # One fsync of gigabytes is a wait of minutes without a tick of the child's own: then what is dirty must fall.
+        if seen != self._last or dirty_bytes < self._dirty_bytes - _WRITTEN_BYTES:
+            self._last, self._dirty_bytes, self._moved_s = seen, dirty_bytes, now_s
         if now_s - self._moved_s > self._limits.stall_s:
-            raise ChildStalledError(f"no byte moved and no processor time used for {self._limits.stall_s:g} s")
+            raise ChildKilledError(
+                f"hung: no byte moved and no processor time used for {self._limits.stall_s:g} s",
+                "see the log, or allow more with --stall-timeout",
+            )
         if self._limits.timeout_s is not None and now_s - self._start_s > self._limits.timeout_s:
-            raise ChildStalledError(f"not finished after {self._limits.timeout_s:g} s")
+            raise ChildKilledError(f"not finished after {self._limits.timeout_s:g} s", "allow more with --timeout")
 
     def _look(self) -> tuple[float, int] | None:
         try:

@@ -16,7 +16,7 @@ from backends import scratch
 from backends.failures import signal_name, tail
 from backends.host import WORKER_VARIABLES
 from backends.watch import watch
-from state.errors import WorkerError
+from state.errors import StorageError, WorkerError
 from state.events import (
     PROTOCOL_VERSION,
     CancelRun,
@@ -62,7 +62,7 @@ class Launcher:
         self._deadline: asyncio.Task[None] | None = None
         self._storage: Path | None = None
         self._trial_pid: int | None = None
-        self._cancelled = False
+        self._cancelled = asyncio.Event()
         self._ready = False
 
     @property
@@ -74,6 +74,10 @@ class Launcher:
         """Start a worker, unless one runs. Its imports go on in the background."""
         if self.pid is not None:
             return
+        self._ready = False
+        # What a worker that died between two runs left unread is history.
+        events: asyncio.Queue[Event] = asyncio.Queue()
+        self._events = events
         read_fd, write_fd = os.pipe()
         try:
             with self.log.open("ab") as log:
@@ -95,8 +99,8 @@ class Launcher:
         reader = asyncio.StreamReader(limit=_LINE_BYTES)
         protocol = asyncio.StreamReaderProtocol(reader)
         pipe, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(read_fd, "rb"))
-        self._pipe, self._ready = pipe, False
-        self._spawn(self._read(reader, self._process))
+        self._pipe = pipe
+        self._spawn(self._read(reader, self._process, events))
 
     async def ready(self) -> WorkerReady | RunInterrupted:
         """Start a worker and wait until it has imported its libraries, or died of it. For use outside `run`."""
@@ -111,14 +115,16 @@ class Launcher:
 
         A worker that dies takes its trial along; a new one goes on with the next.
         """
-        self._cancelled = False
+        self._cancelled.clear()
         self._storage = Path(request.plan.storage)
         todo = set(range(len(schedule(request.plan))))
         deaths = 0
         yield request
-        while not self._cancelled:
+        while not self._cancelled.is_set():
             current: int | None = None
             await self.start()
+            if self._cancelled.is_set():
+                break
             self._send(StartRun(request.run_id, request.plan, tuple(sorted(todo))))
             async for event in self._until_end(request):
                 yield event
@@ -132,16 +138,16 @@ class Launcher:
                     case RunFinished() | RunRefused():
                         return
             deaths += current is None
-            if deaths >= _MAX_IDLE_DEATHS and not self._cancelled:
+            if deaths >= _MAX_IDLE_DEATHS and not self._cancelled.is_set():
                 yield RunRefused(Failure("the worker keeps dying", f"see {self.log}", self._log_tail()))
                 return
         yield RunFinished(cancelled=True)
 
     def cancel(self) -> None:
         """Stop the run: its trial is killed and its scratch removed, then `run` yields its last event."""
-        if self._cancelled:
+        if self._cancelled.is_set():
             return
-        self._cancelled = True
+        self._cancelled.set()
         if not self._ready:
             self.kill()  # it is still importing, would not listen for seconds, and has nothing to clean up
             return
@@ -180,7 +186,9 @@ class Launcher:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(encode(command))
 
-    async def _read(self, reader: asyncio.StreamReader, process: asyncio.subprocess.Process) -> None:
+    async def _read(
+        self, reader: asyncio.StreamReader, process: asyncio.subprocess.Process, events: asyncio.Queue[Event]
+    ) -> None:
         """Queue one worker's events, and at last its death."""
         what = ""
         try:
@@ -190,7 +198,7 @@ class Launcher:
                     if event.version != PROTOCOL_VERSION:
                         raise msgspec.ValidationError(f"it speaks version {event.version}, not {PROTOCOL_VERSION}")
                     self._ready = True
-                self._events.put_nowait(event)
+                events.put_nowait(event)
         except (msgspec.DecodeError, ValueError) as error:
             what = f"the worker sent what is no message ({error})"
         await self._bury()
@@ -198,9 +206,7 @@ class Launcher:
         if not what:
             name = signal_name(-status) if status < 0 else f"exit status {status}"
             what = f"the worker process died during this trial ({name})"
-        self._events.put_nowait(
-            RunInterrupted(Failure(what, "see the log, or run this method alone", self._log_tail()))
-        )
+        events.put_nowait(RunInterrupted(Failure(what, "see the log, or run this method alone", self._log_tail())))
 
     async def _until_end(self, request: RunRequested) -> AsyncGenerator[Event]:
         """Events of the run until it ends or the worker dies."""
@@ -247,9 +253,16 @@ class Launcher:
             self._pipe.close()
         self._process = None
         if self._storage is not None:
-            for orphan in scratch.orphans(self._storage):
-                if orphan.owner.pid == pid:
-                    await asyncio.to_thread(scratch.remove, orphan.folder)
+            for orphan in await asyncio.to_thread(scratch.orphans, self._storage):
+                if orphan.owner.pid == pid and not orphan.owner.foreign:
+                    try:
+                        await asyncio.to_thread(scratch.remove, orphan.folder)
+                    except StorageError as error:  # the run goes on; the doctor will find it
+                        self._note(str(error))
+
+    def _note(self, text: str) -> None:
+        with contextlib.suppress(OSError), self.log.open("a") as log:
+            print(text, file=log)
 
     def _log_tail(self) -> str:
         return tail(self.log.read_text(errors="replace")) if self.log.exists() else ""

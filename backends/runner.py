@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import msgspec
 
 from backends.arena import Arena
-from backends.children import Emit
+from backends.children import Emit, Limits
 from backends.failures import describe_exception
 from backends.storage import room
 from state.errors import RequestError, UnavailableError
@@ -49,7 +49,7 @@ class Host(Protocol):
     def do(
         self,
         work: Callable[[Emit], None],
-        plan: Plan,
+        limits: Limits,
         on_event: Callable[[WorkerEvent], None],
         on_start: Callable[[int], None] = ...,
     ) -> Failure | None:
@@ -95,6 +95,7 @@ class Runner:
         self._folder = folder
         self._schedule = schedule(command.plan)
         self._todo = set(command.trials)
+        self._stalls = Limits(command.plan.stall_timeout_s)  # a time limit is for trials, not for downloads
         self._stored: dict[str, int] = {}
 
     def run(self) -> None:
@@ -149,7 +150,7 @@ class Runner:
                     self._todo.discard(event.trial)
                     self._host.emit(event)
 
-        failure = self._host.do(look, plan, on_event)
+        failure = self._host.do(look, self._stalls, on_event)
         if failure is not None or not models:
             raise RefusedError(failure or Failure("the model's table did not come", "see the log"))
         return models[0]
@@ -157,7 +158,7 @@ class Runner:
     def _provide(self, model: Model) -> Arena:
         """The model's tensors in shared memory, from the last run if they are the same."""
         plan = self._plan
-        key = (model, plan.seed, _fingerprint(Path(plan.model)))
+        key = (model, plan.seed)
         kept = self._models.get(key)
         free = room(self._folder)
         if kept is not None:
@@ -197,7 +198,7 @@ class Runner:
                     ready.append(event.model)
                     self._host.emit(event)
 
-        failure = self._host.do(fill, plan, on_event)
+        failure = self._host.do(fill, self._stalls, on_event)
         if failure is not None or not ready:
             raise RefusedError(failure or Failure("the model's tensors did not come", "see the log"))
         arena.model = ready[0]
@@ -208,7 +209,8 @@ class Runner:
 
     def _try(self, number: int, arena: Arena) -> None:
         trial, plan = self._schedule[number], self._plan
-        folder = self._folder / trial.method.replace("/", "%")
+        # Each round has its own, so that one that could not be deleted is in nobody's way.
+        folder = self._folder / f"{trial.round}-{trial.method.replace('/', '%')}"
         is_save = trial.operation == "save"
         if not is_save and trial.method not in self._stored:
             self._host.emit(TrialFailed(number, _NOT_SAVED))
@@ -242,7 +244,10 @@ class Runner:
 
         expected_bytes = expected_save_bytes(plan, trial.method, arena.model) if is_save else self._stored[trial.method]
         failure = self._host.do(
-            work, plan, on_event, lambda pid: self._host.emit(TrialStarted(number, pid, expected_bytes))
+            work,
+            Limits(plan.stall_timeout_s, plan.timeout_s),
+            on_event,
+            lambda pid: self._host.emit(TrialStarted(number, pid, expected_bytes)),
         )
         if not ended:
             self._host.emit(TrialFailed(number, failure or Failure("ended without a result", "see the log")))
@@ -250,7 +255,7 @@ class Runner:
             self._delete(number, folder)
 
     def _delete(self, number: int, folder: Path) -> None:
-        """Delete the checkpoint, timed; what is left of it goes with the scratch folder."""
+        """Delete the checkpoint, timed; what cannot be deleted is left for the removal of the scratch folder."""
         save_number = number - 1 if self._schedule[number].operation == "load" else number
         self._stored.pop(self._schedule[number].method, None)
 
@@ -258,13 +263,12 @@ class Runner:
             import shutil
             import time
 
+            shutil.rmtree(folder.with_name(f"{folder.name}-warm-up"), ignore_errors=True)
             start_s = time.perf_counter()
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder)
             emit(CheckpointDeleted(save_number, time.perf_counter() - start_s))
-            for leftover in folder.parent.glob(f"{folder.name}-warm-up"):
-                shutil.rmtree(leftover, ignore_errors=True)
 
-        self._host.do(work, self._plan, self._host.emit)
+        self._host.do(work, self._stalls, self._host.emit)
 
 
 def expected_save_bytes(plan: Plan, method: str, model: Model) -> int:
@@ -295,11 +299,3 @@ def check_device(device: str) -> None:
         raise UnavailableError(
             f"there is no device {device!r}", f"choose from cuda:0 to cuda:{torch.cuda.device_count() - 1}"
         )
-
-
-def _fingerprint(path: Path) -> tuple[tuple[str, int, int], ...]:
-    """Changes when the files of a model that lies on the disk do; empty for a model that does not."""
-    if not path.exists():
-        return ()
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)

@@ -7,10 +7,11 @@ A run's scratch folder lies in the storage folder. A pointer to it lies in the u
 import contextlib
 import hashlib
 import os
+import platform
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 import psutil
@@ -27,27 +28,56 @@ class Owner(msgspec.Struct, frozen=True):
 
     Attributes:
         pid: The worker's process.
-        started_at: When that process began, in seconds since 1970; process numbers are used again, this pair is not.
+        started: When that process began, as `_started` has it; process numbers are used again, this pair is not.
         run_id: The run that it belongs to.
+        hostname: The machine, or the container, that it runs on: a storage folder may be shared.
+        boot_id: Which start of that machine's kernel; empty where the system does not tell.
     """
 
     pid: int
-    started_at: float
+    started: float
     run_id: str
+    hostname: str
+    boot_id: str
+
+    @classmethod
+    def this_process(cls, run_id: str) -> Self:
+        """This process as an owner."""
+        return cls(os.getpid(), _started(os.getpid()), run_id, platform.node(), _boot_id())
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is another machine's, where nobody here can see whether it still runs."""
+        return self.hostname != platform.node()
 
     @property
     def alive(self) -> bool:
-        """Whether the process that made it still runs."""
+        """Whether the process that made it still runs on this machine."""
         try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started_at) < 1.0
-            return same and process.status() != psutil.STATUS_ZOMBIE
+            same = self.boot_id == _boot_id() and _started(self.pid) == self.started
+            return same and psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
 
 
+def _started(pid: int) -> float:
+    """When a process began: in ticks since the kernel started where /proc tells, as clocks that are set move dates."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return float(fields[19])  # the 22nd of all, see proc(5)
+    except OSError:
+        return psutil.Process(pid).create_time()
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 class Orphan(msgspec.Struct, frozen=True):
-    """A scratch folder whose maker is gone."""
+    """A scratch folder whose maker is gone, or is on another machine (`Owner.foreign`)."""
 
     folder: Path
     owner: Owner
@@ -59,7 +89,7 @@ def create(storage: Path, run_id: str) -> Path:
     Raises:
         StorageError: If it cannot be made.
     """
-    owner = Owner(os.getpid(), psutil.Process().create_time(), run_id)
+    owner = Owner.this_process(run_id)
     folder = None
     try:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=storage))
@@ -111,19 +141,20 @@ def remove(folder: Path) -> None:
 
 
 def orphans(*storages: Path) -> tuple[Orphan, ...]:
-    """Scratch folders without a living maker: those that the pointers name, and those in `storages`."""
+    """Scratch folders without a maker that lives here: those that the pointers name, and those in `storages`."""
     candidates = {folder for storage in storages for folder in storage.glob(f"{PREFIX}*")}
     pointers = list(_pointers_folder().glob("*")) if _pointers_folder().is_dir() else []
     for pointer in pointers:
-        folder = Path(os.fsdecode(pointer.read_bytes()))
-        if folder.exists():
-            candidates.add(folder)
-        else:
-            pointer.unlink(missing_ok=True)
+        with contextlib.suppress(OSError, ValueError):  # one that cannot be read must not hide the others
+            folder = Path(os.fsdecode(pointer.read_bytes()))
+            if folder.exists():
+                candidates.add(folder)
+            else:
+                pointer.unlink(missing_ok=True)
     found = []
     for folder in sorted(candidates):
         owner = owner_of(folder)
-        if owner is not None and not owner.alive:
+        if owner is not None and (owner.foreign or not owner.alive):
             found.append(Orphan(folder, owner))
     return tuple(found)
 

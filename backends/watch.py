@@ -1,4 +1,4 @@
-"""Look at the trial that runs, from outside: five times a second, without costing it anything."""
+"""Look at the trial that runs, from outside: five times a second, at little cost to it."""
 
 import asyncio
 import time

@@ -5,8 +5,9 @@ same with `pytorch_model.bin`. Tensors are read one by one, so no second copy of
 """
 
 import contextlib
+import hashlib
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -76,7 +77,7 @@ class Weights:
                     infos[name] = TensorInfo(name, dtype_name(dtype), shape, tensor.numel() * dtype.itemsize)
         if not infos:
             raise ModelError(f"there is no tensor in {self._path}", "choose a file or folder with a model's weights")
-        return Model(self._name, str(self._path), tuple(infos.values()), aliases)
+        return Model(self._name, str(self._path), tuple(infos.values()), aliases, _fingerprint(self._files))
 
     def fill(self, views: Mapping[str, torch.Tensor]) -> None:
         """Read every tensor into its view, cast and made contiguous on the way."""
@@ -88,6 +89,11 @@ class Weights:
 
     def _target_dtype(self, tensor: torch.Tensor) -> torch.dtype:
         return self._dtype if self._dtype is not None and tensor.dtype in _CASTABLE else tensor.dtype
+
+
+def _fingerprint(files: Iterable[Path]) -> str:
+    stats = [(str(file), stat.st_size, stat.st_mtime_ns) for file in files for stat in (file.stat(),)]
+    return hashlib.sha256(msgspec.json.encode(stats)).hexdigest()[:16]
 
 
 def _weight_files(path: Path) -> tuple[Path, ...]:

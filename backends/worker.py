@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from backends import children, scratch
-from backends.children import ChildBabbledError, ChildStalledError, Emit, LineReader
+from backends.children import ChildKilledError, Emit, Limits, LineReader
 from backends.failures import describe_exit, oom_kills, tail
 from backends.runner import ModelCache, RefusedError, Runner
 from backends.storage import check_storage
@@ -33,7 +33,6 @@ from state.events import (
     decode_command,
     encode,
 )
-from state.plan import Plan
 from state.run import Failure
 
 
@@ -80,7 +79,7 @@ class Worker:
     def do(
         self,
         work: Callable[[Emit], None],
-        plan: Plan,
+        limits: Limits,
         on_event: Callable[[WorkerEvent], None],
         on_start: Callable[[int], None] = lambda pid: None,
     ) -> Failure | None:
@@ -88,7 +87,7 @@ class Worker:
 
         Args:
             work: What to do.
-            plan: Says when to give up.
+            limits: When to give it up.
             on_event: Called with each of the child's events.
             on_start: Called with the child's process number.
 
@@ -99,18 +98,14 @@ class Worker:
             CancelledError: If the launcher said stop; the child is dead then.
             OrphanedError: If the launcher is gone; likewise.
         """
+        self._heed_cancel()  # it may have come together with the command to start
         log_start, kills = self._log.stat().st_size, oom_kills()
         pid, read_fd = children.fork(work, close_fds=(self._events_fd,))
         on_start(pid)
-        limits = children.Limits(plan.stall_timeout_s, plan.timeout_s)
         try:
             status = children.follow(pid, read_fd, limits, on_event, self._commands.fd, self._on_command)
-        except ChildStalledError as error:
-            return Failure(
-                f"hung: {error}", "see the log, or allow more with --stall-timeout", self._log_from(log_start)
-            )
-        except ChildBabbledError as error:
-            return Failure(f"sent what is no message: {error}", "see the log", self._log_from(log_start))
+        except ChildKilledError as error:
+            return Failure(error.what, error.do, self._log_from(log_start))
         if status == 0:
             return None
         return describe_exit(status, self._log_from(log_start), out_of_memory=oom_kills() > kills)
@@ -129,7 +124,10 @@ class Worker:
         except RefusedError as error:
             end = RunRefused(error.failure)
         finally:
-            scratch.remove(folder)
+            try:
+                scratch.remove(folder)
+            except CkptTuiError as error:  # the results are worth more than a clean disk; the doctor will find it
+                print(error, file=sys.stderr)
         self.emit(end)
 
     def _read_commands(self) -> None:
@@ -145,6 +143,9 @@ class Worker:
 
     def _on_command(self) -> None:
         self._read_commands()
+        self._heed_cancel()
+
+    def _heed_cancel(self) -> None:
         for position, command in enumerate(self._waiting):
             if isinstance(command, CancelRun):
                 del self._waiting[: position + 1]

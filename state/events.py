@@ -16,7 +16,7 @@ from state.run import Failure, Result
 
 PROTOCOL_VERSION: Final = 1
 
-Phase = Literal["warm-up", "settle", "evict", "measure", "sync", "verify", "delete"]
+Phase = Literal["warm-up", "settle", "evict", "measure", "sync", "verify"]
 
 
 class Command(msgspec.Struct, frozen=True, tag_field="command"):
@@ -133,7 +133,7 @@ class RunRequested(Event, frozen=True, tag="run-requested"):
 
 
 class Sampled(Event, frozen=True, tag="sampled"):
-    """What the trial that runs looks like from outside. Costs the trial nothing; all figures are estimates.
+    """What the trial that runs looks like from outside. Costs the trial little; all figures are estimates.
 
     Attributes:
         moved_bytes: Bytes written (save) or read (load) since the process began, as the kernel counts them.

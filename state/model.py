@@ -35,6 +35,7 @@ class Model(msgspec.Struct, frozen=True):
         origin: Where the tensors come from, for people: a preset with its scale and seed, or a path.
         tensors: Every unique tensor, in the order of the state dict.
         aliases: Tied names: alias -> the name in `tensors` whose memory it shares.
+        fingerprint: Changes when the files that the values come from do; empty without files.
         gzip_ratio: Compressed over raw size by gzip level 1, or None before it was measured.
         gzip_sampled: Whether the ratio comes from a sample of the tensors, and is thus an estimate.
     """
@@ -43,6 +44,7 @@ class Model(msgspec.Struct, frozen=True):
     origin: str
     tensors: tuple[TensorInfo, ...]
     aliases: dict[str, str] = {}
+    fingerprint: str = ""
     gzip_ratio: float | None = None
     gzip_sampled: bool = False
 

@@ -59,7 +59,7 @@ class Progress(msgspec.Struct, frozen=True):
     @property
     def fraction(self) -> float:
         """Estimated share that is done, from 0 to 0.99 while the clock runs, 1 afterwards."""
-        if self.phase in {"verify", "delete"}:
+        if self.phase == "verify":
             return 1.0
         return min(0.99, self.moved_bytes / self.expected_bytes) if self.expected_bytes else 0.0
 

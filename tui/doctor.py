@@ -71,6 +71,14 @@ def _orphans(storage: Path, *, remove: bool) -> bool:
         return True
     left = 0
     for orphan in found:
+        if orphan.owner.foreign:
+            _note(
+                False,
+                "",
+                f"{orphan.folder} belongs to run {orphan.owner.run_id} on {orphan.owner.hostname}; if that is over, "
+                "run the doctor there or delete the folder by hand",
+            )
+            continue
         size_bytes, file_count = tree_size(orphan.folder)
         _mark(
             False,

@@ -50,7 +50,7 @@ def with_methods(plan: Plan, *methods: str, stall_timeout_s: float = 120.0) -> P
 def assert_clean(plan: Plan) -> None:
     """No process and no scratch folder is left."""
     assert scratch_folders(Path(plan.storage)) == []
-    assert [p for p in psutil.process_iter(["cmdline"]) if "backends.worker" in (p.info["cmdline"] or [])] == []
+    assert wait_until(lambda: gone(family(os.getpid())[1:]))
 
 
 def test_six_methods_are_measured_and_verified(plan: Plan) -> None:
@@ -77,6 +77,8 @@ def test_rounds_follow_the_schedule_and_the_phases_their_order(plan: Plan) -> No
     assert {record.status for record in run.records} == {"done"}
     phases = [event.phase for event in events if isinstance(event, PhaseEntered) and event.trial == 1]
     assert phases == ["warm-up", "settle", "evict", "measure", "verify"]
+    phases = [event.phase for event in events if isinstance(event, PhaseEntered) and event.trial == 0]
+    assert phases == ["warm-up", "settle", "measure", "sync"]
     assert sum(isinstance(event, CheckpointDeleted) for event in events) == 4
 
 
@@ -124,6 +126,14 @@ def test_a_model_that_changed_on_the_disk_is_read_again(plan: Plan, tmp_path: Pa
     assert run.model.logical_bytes == 8000
 
 
+def test_a_model_folder_with_a_link_to_nowhere_is_measured(plan: Plan, small_model: Path, tmp_path: Path) -> None:
+    (folder := tmp_path / "model").mkdir()
+    shutil.copy(small_model, folder / "model.safetensors")
+    (folder / "README.md").symlink_to("nowhere")
+    run, _ = measure(Plan(model=str(folder), storage=plan.storage, repeats=1, methods=("pytorch",)))
+    assert statuses(run) == {"pytorch": DONE}
+
+
 def test_the_worker_has_one_thread_before_and_after_a_run(plan: Plan) -> None:
     counts: list[int] = []
 
@@ -134,6 +144,26 @@ def test_the_worker_has_one_thread_before_and_after_a_run(plan: Plan) -> None:
     measure(with_methods(plan, "pytorch", "t5x"), act=count)
     assert len(counts) >= 6
     assert set(counts) == {1}
+
+
+def test_the_worker_has_one_thread_after_it_used_idle_time_to_import_more() -> None:
+    async def go() -> tuple[float, int]:
+        launcher = Launcher()
+        try:
+            await launcher.ready()
+            assert launcher.pid is not None
+            worker = psutil.Process(launcher.pid)
+            ready_s, last_s, now_s = worker.cpu_times().user, -1.0, 0.0
+            while now_s != last_s:
+                await asyncio.sleep(0.5)
+                last_s, now_s = now_s, worker.cpu_times().user
+            return now_s - ready_s, worker.num_threads()
+        finally:
+            await launcher.close()
+
+    imported_s, threads = asyncio.run(go())
+    assert imported_s > 0.2
+    assert threads == 1
 
 
 def test_trials_are_sampled_from_outside(plan: Plan, faulty_methods: None) -> None:
@@ -190,6 +220,24 @@ def test_a_hang_is_noticed_and_killed(plan: Plan, faulty_methods: None) -> None:
     assert_clean(plan)
 
 
+def test_a_trial_that_takes_longer_than_allowed_is_killed(plan: Plan, faulty_methods: None) -> None:
+    plan = Plan(model=plan.model, storage=plan.storage, repeats=1, methods=("is-slow", "pytorch"), timeout_s=3)
+    run, _ = measure(plan)
+    assert statuses(run) == {"is-slow": ("failed", "failed"), "pytorch": DONE}
+    failure = run.of("is-slow", "save")[0].failure
+    assert failure is not None
+    assert (failure.what, failure.do) == ("not finished after 3 s", "allow more with --timeout")
+    assert_clean(plan)
+
+
+def test_a_scratch_folder_that_cannot_be_removed_costs_no_result(plan: Plan, faulty_methods: None) -> None:
+    run, events = measure(with_methods(plan, "loses-marker", "pytorch"))
+    assert statuses(run) == {"loses-marker": DONE, "pytorch": DONE}
+    assert events[-1] == RunFinished(cancelled=False)
+    (left,) = scratch_folders(Path(plan.storage))
+    shutil.rmtree(left)
+
+
 def test_what_a_trial_started_dies_with_it(plan: Plan, faulty_methods: None) -> None:
     run, _ = measure(with_methods(plan, "leaves-child", "pytorch"))
     failure = run.of("leaves-child", "save")[0].failure
@@ -222,22 +270,25 @@ def test_a_load_without_its_checkpoint_says_so_after_the_worker_died_between_the
 def test_kills_at_random_moments_lose_one_trial_at_most(plan: Plan, victim: str, seed: int) -> None:
     rng = random.Random(f"{victim}/{seed}")
     methods = ("tensorstore", "pytorch", "t5x")
-    countdown = rng.randrange(1, 30)
+    countdown = rng.randrange(1, 25)
     trial_pid: int | None = None
+    killed: int | None = None
 
     def kill(launcher: Launcher, event: Event) -> None:
-        nonlocal countdown, trial_pid
+        nonlocal countdown, trial_pid, killed
         if isinstance(event, TrialStarted):
             trial_pid = event.pid
         if not isinstance(event, PhaseEntered | TrialStarted | Sampled):
             return
         countdown -= 1
-        if countdown == 0:
+        if countdown <= 0 and killed is None:  # a trial may be over by the time that its event is here
             pid = trial_pid if victim == "trial" else launcher.pid
             if pid is not None and psutil.pid_exists(pid):
                 os.kill(pid, signal.SIGKILL)
+                killed = pid
 
     run, _ = measure(with_methods(plan, *methods), act=kill)
+    assert killed is not None
     assert run.status == "finished"
     assert {record.status for record in run.records} <= FINAL
     failed_methods = {record.trial.method for record in run.records if record.status != "done"}
@@ -270,6 +321,27 @@ def test_a_cancel_at_any_moment_ends_the_run_at_once_and_leaves_nothing(
     assert events[-1] == RunFinished(cancelled=True)
     assert {record.status for record in run.records} == {"cancelled"}
     assert_clean(plan)
+
+
+def test_a_cancel_while_the_worker_is_being_started_is_heard(plan: Plan) -> None:
+    def cancel(launcher: Launcher, event: Event) -> None:
+        if isinstance(event, RunRequested):
+            asyncio.get_running_loop().call_soon(launcher.cancel)
+
+    run, events = measure(plan, act=cancel)
+    assert events[1:] == [RunFinished(cancelled=True)]
+    assert {record.status for record in run.records} == {"cancelled"}
+    assert_clean(plan)
+
+
+def test_a_worker_that_died_between_two_runs_is_replaced_and_nothing_is_measured_twice(plan: Plan) -> None:
+    def kill(launcher: Launcher, event: Event) -> None:
+        if isinstance(event, RunFinished) and launcher.pid is not None:
+            psutil.Process(launcher.pid).kill()
+
+    run, events = measure(plan, plan, act=kill)
+    assert statuses(run) == dict.fromkeys(plan.methods, DONE)
+    assert [event.trial for event in events if isinstance(event, TrialStarted)] == [0, 1, 2, 3] * 2
 
 
 def test_after_a_cancel_the_same_worker_takes_the_next_run(plan: Plan, faulty_methods: None) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -39,11 +40,36 @@ def test_a_new_folder_is_empty_but_for_its_marker_and_known_as_ours(storage: Pat
     folder = create(storage, "run-1")
     assert folder.parent == storage
     assert [path.name for path in folder.iterdir()] == [MARKER]
-    assert owner_of(folder) == Owner(os.getpid(), psutil.Process().create_time(), "run-1")
+    owner = owner_of(folder)
+    assert owner == Owner.this_process("run-1")
     assert [pointer.read_text() for pointer in pointers()] == [str(folder)]
-    start_s = psutil.Process().create_time()
-    owners = [Owner(os.getpid(), start_s, "r"), Owner(os.getpid(), start_s - 60, "r"), Owner(2**30, start_s, "r")]
-    assert [owner.alive for owner in owners] == [True, False, False], "process numbers are used again"
+    assert owner.alive
+    assert not owner.foreign
+    assert orphans(storage) == ()
+
+
+@pytest.mark.parametrize("change", [{"pid": 2**30}, {"started": 1.0}, {"boot_id": "an earlier one"}])
+def test_another_process_with_the_same_number_is_not_the_owner(change: dict[str, object], storage: Path) -> None:
+    folder = create(storage, "run")
+    owner = msgspec.structs.replace(Owner.this_process("run"), **change)
+    (folder / MARKER).write_bytes(msgspec.json.encode(owner))
+    assert not owner.alive
+    assert [orphan.folder for orphan in orphans(storage)] == [folder]
+
+
+def test_what_another_machine_made_on_a_shared_disk_is_told_apart(storage: Path) -> None:
+    folder = create(storage, "run")
+    owner = msgspec.structs.replace(Owner.this_process("run"), hostname="elsewhere", pid=2**30)
+    (folder / MARKER).write_bytes(msgspec.json.encode(owner))
+    (orphan,) = orphans(storage)
+    assert orphan.owner.foreign
+
+
+def test_a_pointer_that_cannot_be_read_hides_no_other(storage: Path) -> None:
+    folder = made_by_a_dead_process(storage)
+    (scratch._pointers_folder() / "0").mkdir()
+    (scratch._pointers_folder() / "1").write_bytes(b"\0")
+    assert [orphan.folder for orphan in orphans()] == [folder]
 
 
 def test_removing_takes_the_folder_and_its_pointer_and_follows_no_link(storage: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from backends.methods.base import Method
 from backends.methods.pytorch import PyTorch
+from backends.scratch import MARKER
 from backends.tensors import StateDict
 from state.plan import Plan
 
@@ -127,3 +128,10 @@ class IsSlow(Faulty):
 
     def go_wrong(self, folder: Path) -> None:
         time.sleep(20)
+
+
+class LosesMarker(Faulty):
+    """Deletes what says that the scratch folder is ours."""
+
+    def go_wrong(self, folder: Path) -> None:
+        (folder.parent / MARKER).unlink()

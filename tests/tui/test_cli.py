@@ -246,7 +246,7 @@ def test_a_reader_that_goes_away_is_no_traceback_and_costs_no_file(
 
 def test_methods_lists_every_method_with_its_switches() -> None:
     lines = ckpt_tui("methods").stdout.splitlines()
-    assert re.search(r"t5x +● ● ● +128 at a time, 64 MiB chunks, gzip", "\n".join(lines))
+    assert re.search(r"t5x +● ● ● +128 at a time, chunks of 64MiB, gzip:1", "\n".join(lines))
     assert re.search(r"tensorstore +· · · +one at a time, 64x64 tiles, uncompressed", "\n".join(lines))
     assert sum("●" in line or "· · ·" in line for line in lines) >= 8
 
