@@ -15,7 +15,10 @@ from state.model import Model
 from state.units import MIB
 
 _HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
-_WEIGHT_PATTERNS: Final = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "*.bin.index.json")
+_SAFETENSORS: Final = ("*.safetensors", "*.safetensors.index.json")
+_PICKLES: Final = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
+#: What to ask for in turn, and whether the cache alone may answer. Many repositories hold the same weights twice.
+_HUB_TRIES: Final = ((True, _SAFETENSORS + _PICKLES), (False, _SAFETENSORS), (False, _PICKLES))
 
 
 class Source(Protocol):
@@ -50,7 +53,7 @@ def open_source(model: str, *, size_bytes: int | None, dtype: str, seed: int) ->
                 f"there is no model {model!r}",
                 f"choose {', '.join(presets)}, a folder or file with weights, or a hub id such as org/name",
             )
-        path = _download(model)
+        return _hub_weights(model, dtype)
     return Weights(model, path, dtype=dtype)
 
 
@@ -63,18 +66,26 @@ def _path(model: str) -> Path | None:
         return None
 
 
-def _download(hub_id: str) -> Path:
-    """The folder of a hub model's weights, from the cache if it is there."""
+def _hub_weights(hub_id: str, dtype: str) -> Weights:
+    """The weights of a hub model, from the cache if they are all there. Files in folders below are other formats."""
     import huggingface_hub
 
-    for local_files_only in (True, False):
+    for local_files_only, patterns in _HUB_TRIES:
         try:
             folder = huggingface_hub.snapshot_download(
-                hub_id, allow_patterns=list(_WEIGHT_PATTERNS), local_files_only=local_files_only, etag_timeout=10
+                hub_id,
+                allow_patterns=list(patterns),
+                ignore_patterns=["*/*"],
+                local_files_only=local_files_only,
+                etag_timeout=10,
             )
-            return Path(folder)
+            return Weights(hub_id, Path(folder), dtype=dtype)
+        except ModelError as error:  # the cache may hold a part, the hub the other format
+            reason = error.what
         except Exception as error:  # its own errors, those of the HTTP library beneath, those of the disk
             reason = type(error).__name__
+            if not local_files_only:
+                break
     raise ModelError(
         f"{hub_id!r} is no path here, and the hub gave no weights for it ({reason})",
         "check the name, the network and your access token, or download it and give the folder",

@@ -128,8 +128,10 @@ def run(
         timeout_s=timeout,
         **plain,
     )
-    for path in exports:
+    for number, path in enumerate(exports):
         check_export(path, overwrite=overwrite)
+        if path.resolve() in [earlier.resolve() for earlier in exports[:number]]:
+            raise RequestError(f"--export {path} is given twice", "give each file once")
     return _run(plan, output, exports, overwrite=overwrite, quiet=quiet)
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
+import huggingface_hub.constants
 import pytest
+import safetensors.torch
 import torch
 
 from backends.architectures import architectures
@@ -59,6 +61,30 @@ def test_a_hub_model_is_read_from_its_cache_of_links_without_asking_the_hub(
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     assert source_of("org/name").table().tensors == source_of(REAL_FOLDER).table().tensors
     assert local_only == [True]
+
+
+@pytest.mark.parametrize("hub_suffix", [".safetensors", ".bin"])
+def test_a_cache_that_holds_other_files_is_not_taken_for_the_weights(
+    hub_suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tokenizer was used before; the hub has the weights in one format or the other."""
+    asked: list[tuple[bool, list[str]]] = []
+    (tmp_path / "config.json").write_text("{}")
+
+    def snapshot_download(hub_id: str, *, local_files_only: bool, allow_patterns: list[str], **_: Any) -> str:
+        asked.append((local_files_only, allow_patterns))
+        if not local_files_only and any(pattern.endswith(hub_suffix) for pattern in allow_patterns):
+            tensors = {"w": torch.ones(3)}
+            if hub_suffix == ".bin":
+                torch.save(tensors, tmp_path / "pytorch_model.bin")
+            else:
+                safetensors.torch.save_file(tensors, tmp_path / "model.safetensors")
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    assert source_of("org/name").table().logical_bytes == 12
+    local_first = [True, False] if hub_suffix == ".safetensors" else [True, False, False]
+    assert [local_only for local_only, _ in asked] == local_first
 
 
 @pytest.mark.parametrize("dtype", [*sorted(DTYPES), "complex32", "float4_e2m1fn_x2"])

@@ -100,6 +100,7 @@ def test_a_failed_method_exits_with_1_and_the_others_are_reported(
         (("--stall-timeout", "nan"), ("positive number of seconds",)),
         (("--export", "results.xls"), ("results.xls", ".csv")),
         (("--export", "no/such/folder/run.csv"), ("does not exist",)),
+        (("--export", "a.csv", "--export", "./a.csv"), ("a.csv is given twice", "give each file once")),
         (("--storage", "no/such/folder"), ("no/such/folder does not exist",)),
         (("--storage", sys.executable), ("is not a folder",)),
         (("--no-such-option",), ("--no-such-option",)),
