@@ -267,7 +267,7 @@ def test_doctor_finds_what_a_killed_run_left_and_removes_it_only_when_told(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    assert wait_until(lambda: any(storage.glob("*/is-slow")))
+    assert wait_until(lambda: any(storage.glob("*/1-is-slow")))
     for member in reversed(family(process.pid)):
         member.kill()
     process.wait()
