@@ -3,6 +3,7 @@
 For every folder that it is told on standard input it saves and loads once, each in a fork, and prints the seconds.
 """
 
+import gc
 import mmap
 import os
 import sys
@@ -22,6 +23,7 @@ def shared(tensor: torch.Tensor) -> torch.Tensor:
 
 model = sys.argv[2]
 state = {name: shared(tensor) for name, tensor in load_file(model).items()}
+gc.freeze()  # a collection in a fork would copy all that torch has imported
 for folder, operation in ((Path(line.strip()), operation) for line in sys.stdin for operation in ("save", "load")):
     if os.fork():
         os.wait()

@@ -4,6 +4,7 @@ For every folder that it is told on standard input it saves and loads once, each
 """
 
 import asyncio
+import gc
 import mmap
 import os
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import tensorstore as ts
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 
 from state.chunks import large_chunk_shape
 from state.units import MIB
@@ -68,7 +69,8 @@ def shared(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return copy
 
 
-state = {name: shared(array) for name, array in load_file(model).items()}
+state = {name: shared(tensor.numpy()) for name, tensor in load_file(model).items()}  # training code holds torch tensors
+gc.freeze()  # a collection in a fork would copy all that torch has imported
 for folder, operation in ((Path(line.strip()), operation) for line in sys.stdin for operation in ("save", "load")):
     if os.fork():
         os.wait()
