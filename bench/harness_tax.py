@@ -113,7 +113,7 @@ def refresh_memory() -> None:
     os.wait()
 
 
-async def compare(storage: Path, size_bytes: int, rounds: int) -> None:
+async def compare(storage: Path, size_bytes: int, rounds: int, methods: tuple[str, ...]) -> None:
     """Run and print both tables."""
     source = open_source("demo", size_bytes=size_bytes, dtype="auto", seed=0)
     table = source.table()
@@ -131,10 +131,10 @@ async def compare(storage: Path, size_bytes: int, rounds: int) -> None:
         )
     }
     launcher = Launcher()
-    plain = {method: Plain(method, model) for method in METHODS}
+    plain = {method: Plain(method, model) for method in methods}
     try:
         for number in range(rounds):
-            for method in METHODS:
+            for method in methods:
                 plan = Plan(model=str(model), methods=(method,), storage=str(storage), repeats=1)
                 refresh_memory()
                 if number % 2:
@@ -170,9 +170,10 @@ async def compare(storage: Path, size_bytes: int, rounds: int) -> None:
 @click.option("--storage", type=click.Path(path_type=Path, exists=True), default=Path(), help="Folder on a disk.")
 @click.option("--size", default="256MiB", show_default=True, help="Of the model.")
 @click.option("--rounds", default=11, show_default=True)
-def main(storage: Path, size: str, rounds: int) -> None:
+@click.option("--method", "methods", type=click.Choice(METHODS), multiple=True, default=METHODS, show_default=True)
+def main(storage: Path, size: str, rounds: int, methods: tuple[str, ...]) -> None:
     """Compare the times that we report with those of plain scripts."""
-    asyncio.run(compare(storage, parse_size(size), rounds))
+    asyncio.run(compare(storage, parse_size(size), rounds, methods))
 
 
 if __name__ == "__main__":
