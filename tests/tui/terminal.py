@@ -1,5 +1,6 @@
 """A real terminal for tests: a pseudo-terminal with a screen behind it."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +24,10 @@ class Terminal:
         self.screen: Any = pyte.HistoryScreen(columns, lines, history=2000)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
+        # pytest imports readline, which puts COLUMNS into the environment of the C library, behind Python's back.
+        environment = dict(os.environ)
         self.process: Any = pexpect.spawn(
-            str(command), list(arguments), dimensions=(lines, columns), timeout=60, encoding=None
+            str(command), list(arguments), dimensions=(lines, columns), timeout=60, encoding=None, env=environment
         )
 
     @property
