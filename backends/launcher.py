@@ -93,7 +93,7 @@ class Launcher:
                 )
         except OSError as error:
             os.close(read_fd)
-            raise WorkerError(f"the worker cannot be started ({error})", f"see {self.log}") from error
+            raise WorkerError(f"the worker cannot be started ({error})", "check that this Python can be run") from error
         finally:
             os.close(write_fd)
         reader = asyncio.StreamReader(limit=_LINE_BYTES)

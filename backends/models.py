@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import torch
 
 from backends.architectures import architectures
-from backends.weights import Weights
+from backends.weights import WEIGHT_SUFFIXES, Weights
 from state.errors import ModelError
 from state.model import Model
 from state.units import MIB
@@ -48,6 +48,8 @@ def open_source(model: str, *, size_bytes: int | None, dtype: str, seed: int) ->
         )
     path = _path(model)
     if path is None:
+        if _looks_like_a_path(model):
+            raise ModelError(f"there is no file or folder {model!r}", "check the path")
         if not _HUB_ID.fullmatch(model):
             raise ModelError(
                 f"there is no model {model!r}",
@@ -57,8 +59,14 @@ def open_source(model: str, *, size_bytes: int | None, dtype: str, seed: int) ->
     return Weights(model, path, dtype=dtype)
 
 
+def _looks_like_a_path(model: str) -> bool:
+    return model.startswith((".", "/", "~")) or model.endswith(WEIGHT_SUFFIXES)
+
+
 def _path(model: str) -> Path | None:
     """The path that a model's name is, if there is something."""
+    if not model.strip():  # an empty path would be the current folder
+        return None
     try:
         path = Path(model).expanduser()
         return path if path.exists() else None

@@ -20,6 +20,10 @@ from state.errors import ModelError
 from state.model import Model, TensorInfo
 
 _PICKLE_SUFFIXES: Final = (".pt", ".pth", ".bin")
+#: What a file with weights is called.
+WEIGHT_SUFFIXES: Final = (".safetensors", *_PICKLE_SUFFIXES)
+#: How a zip file and a pickle begin: torch.save writes nothing else.
+_PICKLE_STARTS: Final = (b"PK", b"\x80")
 #: Training scripts often wrap the state dict in one of these.
 _WRAPPERS: Final = ("state_dict", "model_state_dict", "model", "module")
 _CASTABLE: Final = frozenset({torch.float64, torch.float32, torch.float16, torch.bfloat16})
@@ -98,10 +102,8 @@ def _fingerprint(files: Iterable[Path]) -> str:
 
 def _weight_files(path: Path) -> tuple[Path, ...]:
     if path.is_file():
-        if path.suffix not in (".safetensors", *_PICKLE_SUFFIXES):
-            raise ModelError(
-                f"{path} is no weights file that can be read", f"choose .safetensors, {', '.join(_PICKLE_SUFFIXES)}"
-            )
+        if path.suffix not in WEIGHT_SUFFIXES:
+            raise ModelError(f"{path} is no weights file that can be read", f"choose {', '.join(WEIGHT_SUFFIXES)}")
         return (path,)
     for stem, suffix in (("model", ".safetensors"), ("pytorch_model", ".bin")):
         single, index = path / f"{stem}{suffix}", path / f"{stem}{suffix}.index.json"
@@ -214,6 +216,9 @@ class _PickledShard:
 
 
 def _unpickle(file: Path) -> Any:
+    with file.open("rb") as opened:
+        if not opened.read(2).startswith(_PICKLE_STARTS):
+            raise ModelError(f"{file} is no file that torch.save wrote", "check that it was downloaded completely")
     reason: Exception
     for mapped in (True, False):  # files from before torch 1.6 cannot be mapped
         try:

@@ -6,14 +6,14 @@ from state.environment import Environment
 from state.model import Model
 from state.plan import Plan
 from state.run import LoadResult, Result
-from state.units import MIB, format_bytes
+from state.units import format_bytes
 
 _IN_MEMORY = {"tmpfs", "ramfs", "devtmpfs"}
 _LAYERED = {"overlay", "aufs", "fuse-overlayfs"}
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph", "glusterfs", "lustre", "beegfs", "fuse.sshfs"}
 _COMPRESSING = {"zfs", "squashfs", "erofs"}
 _SYNC_KILLERS = ("eatmydata", "nosync", "libnosync", "nofsync")
-SMALL_MODEL_BYTES = 32 * MIB
+SMALL_MODEL_BYTES = 30 * 10**6
 
 
 def advice(

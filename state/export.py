@@ -180,6 +180,8 @@ def state_words(result: MethodResult) -> str:
     """What became of a method, in words."""
     if result.status == "done":
         return "verified" if result.verified else "done"
+    if result.status == "cancelled" and result.rounds_done:
+        return f"cancelled after {rounds_words(result.rounds_done)}"
     # A library's message may have lines of its own, which would break a table.
     return f"{result.status}: {' '.join(result.error.split())}" if result.error else result.status
 
@@ -227,6 +229,8 @@ def check_export(path: Path, *, overwrite: bool = False) -> Path:
     """
     if not any(path.name.lower().endswith(suffix) for suffix in EXPORTERS):
         raise ExportError(f"{path} has no suffix that says what to write", f"choose one of {', '.join(EXPORTERS)}")
+    if path.parent.exists() and not path.parent.is_dir():
+        raise ExportError(f"{path.parent} is a file, and {path.name} needs a folder", "choose another")
     if not path.parent.is_dir():
         raise ExportError(f"the folder {path.parent} for {path.name} does not exist", "create it or choose another")
     if path.is_dir():

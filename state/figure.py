@@ -23,6 +23,8 @@ LOAD_COLOUR: Final = "#E69F00"
 SIZE_COLOUR: Final = "#009E73"
 _DPI: Final = 150
 _FOOTNOTE_COLUMNS: Final = 150
+#: So that no line runs through a label.
+_BEHIND_TEXT: Final = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
 
 
 def render_figure(run: Run, file_format: str) -> bytes:
@@ -68,7 +70,7 @@ def _prepare(axes: Axes, results: Sequence[MethodResult], title: str) -> None:
 
 
 def _write(axes: Axes, x: float, y: float, text: str) -> None:
-    axes.annotate(text, (x, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+    axes.annotate(text, (x, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8, bbox=_BEHIND_TEXT)
 
 
 def _missing(axes: Axes, row: int, result: MethodResult, otherwise: str = "") -> None:

@@ -89,6 +89,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
         if not 1 <= self.repeats <= 1000:
             raise RequestError(f"{self.repeats} rounds are out of range", "choose from 1 to 1000")
+        if not 0 <= self.seed < 2**63:
+            raise RequestError(f"a seed of {self.seed} is out of range", "choose from 0 to 2^63 - 1")
         for name, value in (("stall timeout", self.stall_timeout_s), ("timeout", self.timeout_s)):
             if value is not None and not 0 < value < math.inf:
                 raise RequestError(f"a {name} of {value} s is out of range", "give a positive number of seconds")

@@ -30,7 +30,7 @@ _FACTORS = {
     "GIB": GIB,
     "TIB": 1024 * GIB,
 }
-_SIZE = re.compile(r"\s*([0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([A-Za-z]{0,3})\s*", re.ASCII)
+_SIZE = re.compile(r"\s*(-?[0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([A-Za-z]{0,3})\s*", re.ASCII)
 
 
 def parse_size(text: str) -> int:

@@ -69,7 +69,7 @@ def cli(context: click.Context) -> None:
 @click.option(
     "--stall-timeout", type=float, default=120.0, show_default=True, metavar="S", help="Stop a trial stuck so long."
 )
-@click.option("--timeout", type=float, metavar="S", help="Stop a trial that takes longer.  [default: none]")
+@click.option("--timeout", type=float, metavar="S", help="Stop a trial that takes longer (looked at every 2 s).  [default: none]")
 @click.option(
     "--format",
     "output",
@@ -231,6 +231,9 @@ def main() -> NoReturn:
     except BrokenPipeError:  # the reader of our output has gone, as in `ckpt-tui run | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_say(f"standard output cannot be written ({error.strerror}): use --export FILE", SOME_FAILED))
     sys.exit(status)
 
 

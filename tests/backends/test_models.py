@@ -27,7 +27,7 @@ def test_a_folder_below_the_home_is_found(monkeypatch: pytest.MonkeyPatch) -> No
     assert source_of("~/model").table().tensors == source_of(REAL_FOLDER).table().tensors
 
 
-NAMES = ["nonesuch", "Demo", "no/such/folder", "a\0b", "~nobody-has-this-name/x", pytest.param("x" * 300, id="long")]
+NAMES = ["nonesuch", "Demo", "no/such/folder", "a\0b", "", " ", pytest.param("x" * 300, id="long")]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -35,6 +35,12 @@ def test_an_unknown_model_is_refused_with_the_presets(name: str) -> None:
     with pytest.raises(ModelError) as caught:
         source_of(name)
     assert all(preset in caught.value.do for preset in architectures())
+
+
+@pytest.mark.parametrize("name", ["./nonesuch", "../nonesuch", "/no/such.pt", "~nobody-has-this-name/x", "a.safetensors"])
+def test_what_can_only_be_a_path_is_refused_as_one(name: str) -> None:
+    with pytest.raises(ModelError, match="there is no file or folder"):
+        source_of(name)
 
 
 def test_files_cannot_be_scaled(tmp_path: Path) -> None:

@@ -33,6 +33,15 @@ def test_a_file_system_that_distorts_is_named(filesystem: FileSystem, words: str
     assert filesystem.type in sentence
 
 
+def test_a_small_model_is_named_and_one_of_the_size_that_it_asks_for_is_not() -> None:
+    def of(size_bytes: int) -> Model:
+        return Model("m", "m", (TensorInfo("w", "int8", (size_bytes,), size_bytes),))
+
+    (sentence,) = advice(GOOD, Plan(), of(29 * 10**6))
+    assert "at least 30.0 MB" in sentence
+    assert advice(GOOD, Plan(), of(30 * 10**6)) == ()
+
+
 def test_everything_that_weakens_a_number_is_said() -> None:
     preloaded = msgspec.structs.replace(GOOD, variables={"LD_PRELOAD": "/usr/lib/libeatmydata.so"})
     assert "turns syncing off" in advice(preloaded, Plan(), LARGE)[0]

@@ -90,7 +90,8 @@ def test_a_failed_method_exits_with_1_and_the_others_are_reported(
         (("--codec", "lzma"), ("lzma", "gzip, zstd, blosc-lz4, blosc-zstd")),
         (("--codec", "gzip:10"), ("level '10'", "1 to 9")),
         (("--size", "0"), ("not positive",)),
-        (("--size", "-5MB"), ("'-5MB' is not a size",)),
+        (("--size", "-5MB"), ("'-5MB' is not positive",)),
+        (("--seed", "-1"), ("a seed of -1 is out of range",)),
         (("--size", "lots"), ("'lots' is not a size",)),
         (("--chunk-size", "1"), ("64KiB to 1GiB",)),
         (("--concurrency", "0"), ("1 to 4096",)),
@@ -100,6 +101,7 @@ def test_a_failed_method_exits_with_1_and_the_others_are_reported(
         (("--stall-timeout", "nan"), ("positive number of seconds",)),
         (("--export", "results.xls"), ("results.xls", ".csv")),
         (("--export", "no/such/folder/run.csv"), ("does not exist",)),
+        (("--export", f"{sys.executable}/run.csv"), ("is a file, and run.csv needs a folder",)),
         (("--export", "a.csv", "--export", "./a.csv"), ("a.csv is given twice", "give each file once")),
         (("--storage", "no/such/folder"), ("no/such/folder does not exist",)),
         (("--storage", sys.executable), ("is not a folder",)),
@@ -138,6 +140,8 @@ def test_a_wrong_model_is_one_sentence_and_exit_status_2(small_model: Path, stor
     flipped.write_bytes(content)
     executed, malicious = tmp_path / "executed", tmp_path / "malicious.pt"
     torch.save({"weight": torch.zeros(1), "payload": RunsCode(executed)}, malicious)
+    garbage = tmp_path / "garbage.pt"
+    garbage.write_bytes(b"garbage" * 100)
     plain_pickle = tmp_path / "plain.bin"
     plain_pickle.write_bytes(pickle.dumps(RunsCode(executed)))
     for model, part in (
@@ -147,6 +151,8 @@ def test_a_wrong_model_is_one_sentence_and_exit_status_2(small_model: Path, stor
         (flipped, "no sound safetensors file"),
         (malicious, "nothing of it was run"),
         (plain_pickle, "nothing of it was run"),
+        (garbage, "is no file that torch.save wrote"),
+        (tmp_path / "absent.safetensors", "there is no file or folder"),
     ):
         result = ckpt_tui("run", "--quiet", "--model", model, "--storage", storage)
         assert_refused(result, part, str(model))
@@ -242,6 +248,25 @@ def test_a_reader_that_goes_away_is_no_traceback_and_costs_no_file(
     assert process.stderr is not None
     assert process.stderr.read() == ""
     assert process.wait() in (1, 128 + signal.SIGPIPE)
+    assert len(list(csv.DictReader(export.open(newline="")))) == 2
+
+
+def test_a_full_standard_output_is_one_sentence_and_costs_no_file(
+    small_model: Path, storage: Path, tmp_path: Path
+) -> None:
+    export = tmp_path / "run.csv"
+    arguments = ("--model", small_model, "--storage", storage, "--methods", "pytorch", "--repeats", "1")
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [COMMAND, "run", "--quiet", *arguments, "--export", export],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert result.returncode == 1
+    assert result.stderr.startswith("ckpt-tui: standard output cannot be written")
+    assert result.stderr.count("\n") == 1
     assert len(list(csv.DictReader(export.open(newline="")))) == 2
 
 
