@@ -38,6 +38,10 @@ class ExportError(RequestError):
     """A result file cannot be written as asked for."""
 
 
+class SettingsError(RequestError):
+    """The user's settings cannot be used."""
+
+
 class UnavailableError(RequestError):
     """A method, device or library that was asked for is not there."""
 

@@ -53,7 +53,7 @@ def to_csv(run: Run) -> bytes:
         for operation, summary in (("save", result.save), ("load", result.load)):
             figures = msgspec.structs.asdict(summary) if summary else {}
             samples = " ".join(map(str, figures.pop("samples_s", ())))
-            rows.append({**shared, **figures, "run_id": run.run_id, "operation": operation, "samples_s": samples})
+            rows.append({**shared, **figures, "operation": operation, "samples_s": samples})
     return _csv(("run_id", *_METHOD_COLUMNS, "operation", *_OPERATION_COLUMNS, *_SIZE_COLUMNS), rows)
 
 
@@ -74,7 +74,7 @@ def to_samples_csv(run: Run) -> bytes:
     for number, record in enumerate(run.records):
         optimizations = run.plan.optimizations(record.trial.method)
         row: dict[str, Any] = {
-            "run_id": run.run_id,
+            "run_id": record.run_id or run.run_id,
             "trial": number,
             **msgspec.structs.asdict(record.trial),
             "status": record.status,
@@ -173,7 +173,14 @@ def _improvement(summary: OperationSummary | None) -> str:
     if summary is None or summary.speedup_vs_tensorstore is None:
         return ""
     speedup = summary.speedup_vs_tensorstore
-    return f"{format_factor(speedup)} ({improvement_percent(speedup):+.0f} %)"
+    return f"{speedup_words(summary)} ({improvement_percent(speedup):+.0f} %)"
+
+
+def speedup_words(summary: OperationSummary) -> str:
+    """``x46.0`` over TensorStore, with its mark if that is an estimate; empty without a baseline."""
+    if summary.speedup_vs_tensorstore is None:
+        return ""
+    return f"{'≈' if summary.estimated else ''}{format_factor(summary.speedup_vs_tensorstore)}"
 
 
 def state_words(result: MethodResult) -> str:

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from state.export import model_line, settings_line
+from state.export import model_line, settings_line, speedup_words
 from state.optimizations import BASELINE
 from state.results import MethodResult, OperationSummary, method_results
 from state.run import Run
@@ -138,8 +138,7 @@ def _draw_improvements(axes: Axes, results: Sequence[MethodResult]) -> None:
             (result.save, SAVE_COLOUR, -0.19, ""),
             (result.load, LOAD_COLOUR, 0.19, "///"),
         ):
-            speedup = summary.speedup_vs_tensorstore if summary else None
-            if speedup is None:
+            if summary is None or (speedup := summary.speedup_vs_tensorstore) is None:
                 continue
             drawn = True
             widest = max(widest, speedup, 1 / speedup)
@@ -153,7 +152,7 @@ def _draw_improvements(axes: Axes, results: Sequence[MethodResult]) -> None:
                 edgecolor="white",
                 linewidth=0,
             )
-            _write(axes, max(1.0, speedup), row + offset, format_factor(speedup))
+            _write(axes, max(1.0, speedup), row + offset, speedup_words(summary))
         if not drawn:
             _missing(axes, row, result, f"{BASELINE} has no result" if result.save or result.load else "")
     slowest = min((s.speedup_vs_tensorstore or 1 for r in results for s in (r.save, r.load) if s), default=1.0)

@@ -30,7 +30,7 @@ class OperationSummary(msgspec.Struct, frozen=True, kw_only=True):
         device_bytes: Median bytes given to the device to write (save) or delivered by it (load); None where unknown.
         limit_fraction: Share of the device's limit, or None where it was not measured.
         speedup_vs_tensorstore: Times faster than the `tensorstore` method, or None without it.
-        estimated: Whether any figure here is an estimate.
+        estimated: Whether the speedup is an estimate, because its baseline was measured in another run.
     """
 
     samples_s: tuple[float, ...]
@@ -71,6 +71,7 @@ class MethodResult(msgspec.Struct, frozen=True, kw_only=True):
         file_count: Number of its files.
         delete_s: Median time to delete it.
         spec: What the method was told to do.
+        run_id: The run that measured it.
     """
 
     method: str
@@ -88,6 +89,7 @@ class MethodResult(msgspec.Struct, frozen=True, kw_only=True):
     file_count: int | None
     delete_s: float | None
     spec: dict[str, object] | None
+    run_id: str
 
 
 def _trusted(run: Run, method: str) -> tuple[list[Result], list[Result]]:
@@ -115,8 +117,18 @@ def _cache(results: Sequence[Result]) -> CacheState | None:
     return states.pop() if len(states) == 1 else "unknown"
 
 
+def _measured_by(run: Run, method: str) -> str:
+    """The run that measured a method: its own name, but for rows that were combined from several."""
+    return next((r.run_id for r in run.records if r.trial.method == method and r.run_id), run.run_id)
+
+
 def _summarise(
-    results: Sequence[Result], baseline: Sequence[Result], logical_bytes: int, limit_bytes_per_s: float | None
+    results: Sequence[Result],
+    baseline: Sequence[Result],
+    logical_bytes: int,
+    limit_bytes_per_s: float | None,
+    *,
+    same_run: bool,
 ) -> OperationSummary | None:
     samples = [result.time_s for result in results]
     summary, reference = summarise(samples), summarise([result.time_s for result in baseline])
@@ -139,6 +151,7 @@ def _summarise(
         device_bytes=median_of(device),
         limit_fraction=rate_bytes_per_s / limit_bytes_per_s if limit_bytes_per_s else None,
         speedup_vs_tensorstore=factor(reference.median if reference else None, summary.median),
+        estimated=reference is not None and not same_run,
     )
 
 
@@ -150,8 +163,11 @@ def method_results(run: Run) -> tuple[MethodResult, ...]:
     for method in run.plan.methods:
         save_records, load_records = run.of(method, "save"), run.of(method, "load")
         saves, loads = _trusted(run, method)
-        save = _summarise(saves, baseline_saves, logical_bytes or 0, run.limits.write_bytes_per_s)
-        load = _summarise(loads, baseline_loads, logical_bytes or 0, run.limits.read_bytes_per_s)
+        run_id = _measured_by(run, method)
+        same_run = run_id == _measured_by(run, BASELINE)
+        limits, size_bytes = run.limits, logical_bytes or 0
+        save = _summarise(saves, baseline_saves, size_bytes, limits.write_bytes_per_s, same_run=same_run)
+        load = _summarise(loads, baseline_loads, size_bytes, limits.read_bytes_per_s, same_run=same_run)
         failures = [r.failure for r in (*save_records, *load_records) if r.failure is not None]
         saved = next((result for result in saves if isinstance(result, SaveResult)), None)
         optimizations = run.plan.optimizations(method)
@@ -173,6 +189,7 @@ def method_results(run: Run) -> tuple[MethodResult, ...]:
                 file_count=saved.file_count if saved else None,
                 delete_s=median_of([result.delete_s for result in saves if isinstance(result, SaveResult)]),
                 spec=saved.spec if saved else None,
+                run_id=run_id,
             )
         )
     return tuple(rows)

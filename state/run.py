@@ -114,12 +114,21 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class TrialRecord(msgspec.Struct, frozen=True):
-    """A trial of the schedule with its state."""
+    """A trial of the schedule with its state.
+
+    Attributes:
+        trial: What is measured.
+        status: How far it is.
+        result: What came out.
+        failure: Why nothing came out.
+        run_id: The run that measured it, where that is another than the one that it stands in.
+    """
 
     trial: Trial
     status: TrialStatus = "queued"
     result: Result | None = None
     failure: Failure | None = None
+    run_id: str = ""
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -69,7 +69,7 @@ def cli(context: click.Context) -> None:
 @click.option(
     "--stall-timeout", type=float, default=120.0, show_default=True, metavar="S", help="Stop a trial stuck so long."
 )
-@click.option("--timeout", type=float, metavar="S", help="Stop a trial that takes longer (looked at every 2 s).  [default: none]")
+@click.option("--timeout", type=float, metavar="S", help="Stop a trial that takes longer, within 2 s.  [default: none]")
 @click.option(
     "--format",
     "output",

@@ -37,7 +37,7 @@ def test_an_unknown_model_is_refused_with_the_presets(name: str) -> None:
     assert all(preset in caught.value.do for preset in architectures())
 
 
-@pytest.mark.parametrize("name", ["./nonesuch", "../nonesuch", "/no/such.pt", "~nobody-has-this-name/x", "a.safetensors"])
+@pytest.mark.parametrize("name", ["./nonesuch", "../nonesuch", "/no/such.pt", "~nobody-has-this-name/x", "a.pth"])
 def test_what_can_only_be_a_path_is_refused_as_one(name: str) -> None:
     with pytest.raises(ModelError, match="there is no file or folder"):
         source_of(name)

@@ -1,0 +1,64 @@
+"""Several runs as one table: what was measured of each method last, under the settings that are chosen now."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from state.advice import advice
+from state.plan import Plan
+from state.run import Run
+
+#: Fields of a plan that change what every method does: results that differ in one of them share no table.
+_CONTEXT = ("model", "size_bytes", "dtype", "device", "storage", "cache", "durability", "seed")
+
+
+def comparable(run: Run, plan: Plan, method: str) -> bool:
+    """Whether a run measures a method exactly as the plan would: same tensors, disk, rules and switches."""
+    same = all(getattr(run.plan, field) == getattr(plan, field) for field in _CONTEXT)
+    return same and method in run.plan.methods and run.plan.optimizations(method) == plan.optimizations(method)
+
+
+def _latest(runs: Sequence[Run], plan: Plan, method: str) -> Run | None:
+    """The newest run that says something of a method, or else the newest that would."""
+    fitting = [run for run in reversed(runs) if comparable(run, plan, method)]
+    told = (run for run in fitting if any(r.result or r.failure for r in run.records if r.trial.method == method))
+    return next(told, fitting[0] if fitting else None)
+
+
+def combine(runs: Sequence[Run], plan: Plan, methods: Sequence[str]) -> Run | None:
+    """One run that holds, for each method, the records of the newest run that measured it as `plan` would.
+
+    A row from another run than the newest names it in `TrialRecord.run_id`, and the advice says so: noise between
+    runs is larger than within one.
+
+    Args:
+        runs: Oldest first.
+        plan: The settings that count now; its methods and rounds do not matter.
+        methods: Of which methods, in the order wanted.
+
+    Returns:
+        The combined run, named after the newest that takes part; None if none does.
+    """
+    sources = {method: run for method in methods if (run := _latest(runs, plan, method)) is not None}
+    taking_part = [run for run in runs if run in sources.values()]
+    if not taking_part:
+        return None
+    newest = taking_part[-1]
+    if len(taking_part) == 1 and newest.plan.methods == tuple(sources):
+        return newest
+    records = tuple(
+        msgspec.structs.replace(record, run_id="" if run is newest else run.run_id)
+        for method, run in sources.items()
+        for record in run.records
+        if record.trial.method == method
+    )
+    model = next((run.model for run in reversed(taking_part) if run.model is not None), None)
+    joined = msgspec.structs.replace(plan, methods=tuple(sources), repeats=newest.plan.repeats)
+    results = [record.result for record in records if record.result is not None]
+    sentences = advice(newest.environment, joined, model, results)
+    if len(taking_part) > 1:
+        names = ", ".join(run.run_id for run in taking_part)
+        sentences += (
+            f"These rows come from {len(taking_part)} runs ({names}); noise between runs is in their ratios.",
+        )
+    return msgspec.structs.replace(newest, plan=joined, records=records, model=model, advice=sentences)

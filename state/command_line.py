@@ -1,0 +1,35 @@
+"""The command line that does what a plan says."""
+
+import shlex
+
+from state.plan import CELL_NAMES, SIX, Plan
+from state.units import size_argument
+
+_DEFAULT = Plan()
+
+
+def run_command(plan: Plan) -> str:
+    """``ckpt-tui run`` with the options that make this plan; those at their defaults are left out, but for the rounds.
+
+    A shell reads it back as it is.
+    """
+    names = {SIX: "six", CELL_NAMES: "cells"}
+    options = {
+        "--model": plan.model if plan.model != _DEFAULT.model else None,
+        "--size": size_argument(plan.size_bytes) if plan.size_bytes is not None else None,
+        "--dtype": plan.dtype if plan.dtype != _DEFAULT.dtype else None,
+        "--device": plan.device if plan.device != _DEFAULT.device else None,
+        "--methods": names.get(plan.methods, ",".join(plan.methods)),
+        "--concurrency": str(plan.concurrency) if plan.concurrency != _DEFAULT.concurrency else None,
+        "--chunk-size": size_argument(plan.chunk_bytes) if plan.chunk_bytes != _DEFAULT.chunk_bytes else None,
+        "--codec": str(plan.codec) if plan.codec != _DEFAULT.codec else None,
+        "--storage": plan.storage if plan.storage != _DEFAULT.storage else None,
+        "--repeats": str(plan.repeats),
+        "--cache": plan.cache if plan.cache != _DEFAULT.cache else None,
+        "--durability": plan.durability if plan.durability != _DEFAULT.durability else None,
+        "--seed": str(plan.seed) if plan.seed != _DEFAULT.seed else None,
+        "--stall-timeout": f"{plan.stall_timeout_s:g}" if plan.stall_timeout_s != _DEFAULT.stall_timeout_s else None,
+        "--timeout": f"{plan.timeout_s:g}" if plan.timeout_s is not None else None,
+    }
+    words = [word for option, value in options.items() if value is not None for word in (option, value)]
+    return shlex.join(["ckpt-tui", "run", *words])

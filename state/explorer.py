@@ -1,0 +1,136 @@
+"""What the explorer knows, and how it changes: (explorer, event) -> explorer. No I/O, no clock, no screen."""
+
+from typing import Final, Literal
+
+import msgspec
+
+from state.combine import combine, comparable
+from state.events import Event, RunRequested
+from state.optimizations import CELLS
+from state.plan import CELL_NAMES, SIX, Plan
+from state.run import Run
+from state.session import Session, reduce
+
+Switch = Literal["concurrency", "chunking", "compression"]
+SWITCHES: Final[tuple[Switch, ...]] = ("concurrency", "chunking", "compression")
+_CELL_OF: Final = {switches: name for name, switches in CELLS.items()}
+
+
+class SwitchFlipped(Event, frozen=True, tag="switch-flipped"):
+    """Somebody turned an optimization on or off."""
+
+    switch: Switch
+
+
+class MethodToggled(Event, frozen=True, tag="method-toggled"):
+    """Somebody selected a method, or took it out."""
+
+    method: str
+
+
+class PlanChanged(Event, frozen=True, tag="plan-changed"):
+    """Somebody changed a value of the setup or of a switch; the methods of this plan do not matter."""
+
+    plan: Plan
+
+
+class Explorer(msgspec.Struct, frozen=True):
+    """Everything that the explorer's screen shows.
+
+    Attributes:
+        plan: The setup and the values of the switches; its methods do not matter.
+        available: Every method there is, in the order in which people see them.
+        switches: Which of concurrency, chunking and compression are on.
+        selected: Methods that people have ticked.
+        visitor: The cell that the switches make, as long as it takes part only because of them.
+        session: The worker and the run that goes on or went last.
+        runs: Earlier runs, oldest first.
+    """
+
+    plan: Plan
+    available: tuple[str, ...] = (*SIX, *(name for name in CELL_NAMES if name not in SIX))
+    switches: tuple[bool, bool, bool] = (False, False, False)
+    selected: frozenset[str] = frozenset(SIX)
+    visitor: str | None = None
+    session: Session = Session()
+    runs: tuple[Run, ...] = ()
+
+    @property
+    def cell(self) -> str:
+        """The method that the three switches make."""
+        return _CELL_OF[self.switches]
+
+    @property
+    def running(self) -> bool:
+        """Whether a run goes on."""
+        return self.session.run is not None and self.session.run.status == "running"
+
+    @property
+    def chosen(self) -> tuple[str, ...]:
+        """The methods that take part, in the order in which people see them."""
+        return tuple(name for name in self.available if name in self.selected or name == self.visitor)
+
+    @property
+    def shown(self) -> Run | None:
+        """What is known of every method under the settings chosen now; None without any."""
+        last = (self.session.run,) if self.session.run is not None else ()
+        return combine((*self.runs, *last), self.plan, self.available)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The chosen methods that nothing was measured of under the settings chosen now."""
+        shown = self.shown
+        known = {record.trial.method for record in shown.records if record.result is not None} if shown else set()
+        return tuple(method for method in self.chosen if method not in known)
+
+    @property
+    def next_methods(self) -> tuple[str, ...]:
+        """What the next run would measure: what is missing, or everything once more."""
+        return self.missing or self.chosen
+
+    def plan_for(self, methods: tuple[str, ...]) -> Plan:
+        """The plan of a run of these methods.
+
+        Raises:
+            RequestError: If there are none.
+        """
+        return msgspec.structs.replace(self.plan, methods=methods)
+
+    def queued(self, method: str) -> bool:
+        """Whether the run that goes on will still measure this method, as the plan has it now."""
+        run = self.session.run
+        return (
+            run is not None
+            and self.running
+            and comparable(run, self.plan, method)
+            and any(r.status == "queued" for r in run.records if r.trial.method == method)
+        )
+
+
+def explore(explorer: Explorer, event: Event) -> Explorer:
+    """The explorer after an event. An event that does not fit changes nothing."""
+    match event:
+        case SwitchFlipped():
+            number = SWITCHES.index(event.switch)
+            concurrency, chunking, compression = (on != (i == number) for i, on in enumerate(explorer.switches))
+            switches = (concurrency, chunking, compression)
+            cell = _CELL_OF[switches]
+            visitor = None if cell in explorer.selected or cell not in explorer.available else cell
+            return msgspec.structs.replace(explorer, switches=switches, visitor=visitor)
+        case MethodToggled() if event.method in explorer.available:
+            chosen = event.method in explorer.chosen
+            selected = explorer.selected - {event.method} if chosen else explorer.selected | {event.method}
+            visitor = None if event.method == explorer.visitor else explorer.visitor
+            return msgspec.structs.replace(explorer, selected=selected, visitor=visitor)
+        case PlanChanged() if not explorer.running:
+            return msgspec.structs.replace(explorer, plan=event.plan)
+        case RunRequested() if explorer.running:
+            return explorer
+        case RunRequested() if explorer.session.run is not None and _worth_keeping(explorer.session.run):
+            explorer = msgspec.structs.replace(explorer, runs=(*explorer.runs, explorer.session.run))
+    return msgspec.structs.replace(explorer, session=reduce(explorer.session, event))
+
+
+def _worth_keeping(run: Run) -> bool:
+    """Whether anything came out of a run; one that was refused or stopped at once tells nothing."""
+    return any(record.result is not None or record.failure is not None for record in run.records)

@@ -1,0 +1,71 @@
+"""The user's settings: a TOML file with the theme, the keys, and the explorer's defaults.
+
+theme = "light"                 # dark, light, high-contrast or terminal
+ascii = true                    # for terminals without block characters
+[keys]
+run = "f5"                      # action = key, or keys with commas
+[defaults]
+storage = "/mnt/nvme"           # options of `ckpt-tui explore`, without the dashes
+"""
+
+import tomllib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from state.errors import SettingsError
+
+ThemeName = Literal["dark", "light", "high-contrast", "terminal"]
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What people may set.
+
+    Attributes:
+        theme: Of the explorer.
+        ascii: Draw bars and marks with plain characters.
+        keys: Action -> key, or several separated by commas.
+        defaults: Option of `ckpt-tui explore` without its dashes -> value, as on the command line.
+    """
+
+    theme: ThemeName = "dark"
+    ascii: bool = False
+    keys: dict[str, str] = {}
+    defaults: dict[str, str | int | float | bool] = {}
+
+
+def read_settings(path: Path, *, actions: Collection[str], options: Collection[str]) -> Settings:
+    """Read the settings; none at all are fine.
+
+    Args:
+        path: The file.
+        actions: Names that `keys` may use.
+        options: Names that `defaults` may use.
+
+    Raises:
+        SettingsError: If the file cannot be read, or names what does not exist.
+    """
+    try:
+        settings = msgspec.convert(tomllib.loads(path.read_text()), Settings)
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise SettingsError(f"the settings in {path} cannot be used ({error})", "correct or remove the file") from None
+    for table, names, known in (("keys", settings.keys, actions), ("defaults", settings.defaults, options)):
+        for name in names:
+            if name not in known:
+                raise SettingsError(
+                    f"the settings in {path} name {name!r} under [{table}]", f"choose from {', '.join(sorted(known))}"
+                )
+    owners: dict[str, str] = {}
+    for action, keys in settings.keys.items():
+        for key in filter(None, (part.strip() for part in keys.split(","))):
+            if key in owners:
+                raise SettingsError(
+                    f"the settings in {path} give the key {key!r} to {owners[key]} and to {action}",
+                    "choose another key",
+                )
+            owners[key] = action
+    return settings
