@@ -102,13 +102,9 @@ class Launcher:
         self._pipe = pipe
         self._spawn(self._read(reader, self._process, events))
 
-    async def ready(self) -> WorkerReady | RunInterrupted:
-        """Start a worker and wait until it has imported its libraries, or died of it. For use outside `run`."""
-        await self.start()
-        while True:
-            event = await self._events.get()
-            if isinstance(event, WorkerReady | RunInterrupted):
-                return event
+    async def next_event(self) -> Event:
+        """What happens to a worker between two runs: it becomes ready, or dies. For use outside `run`."""
+        return await self._events.get()
 
     async def run(self, request: RunRequested) -> AsyncGenerator[Event]:
         """Measure, and yield everything that happens; the first event is the request, the last ends the run.
@@ -218,7 +214,8 @@ class Launcher:
                     case TrialStarted():
                         self._trial_pid = event.pid
                         operation = trials[event.trial].operation
-                        sampling = watch(event.trial, event.pid, operation, self._events.put_nowait)
+                        device = request.plan.device
+                        sampling = watch(event.trial, event.pid, operation, device, self._events.put_nowait)
                         self._watching = self._spawn(sampling)
                     case TrialFinished() | TrialFailed() | RunInterrupted():
                         self._stop_watching()

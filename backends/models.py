@@ -1,6 +1,5 @@
 """From what `--model` says to a source of tensors, and what a model's bits are worth to a compressor."""
 
-import re
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,12 +8,12 @@ from typing import Final, Protocol
 import torch
 
 from backends.architectures import architectures
-from backends.weights import WEIGHT_SUFFIXES, Weights
+from backends.model_names import check_size, kind_of, path_of
+from backends.weights import Weights
 from state.errors import ModelError
 from state.model import Model
 from state.units import MIB
 
-_HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
 _SAFETENSORS: Final = ("*.safetensors", "*.safetensors.index.json")
 _PICKLES: Final = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
 #: What to ask for in turn, and whether the cache alone may answer. Many repositories hold the same weights twice.
@@ -37,41 +36,15 @@ def open_source(model: str, *, size_bytes: int | None, dtype: str, seed: int) ->
     Raises:
         ModelError: If there is no such model, or it cannot be had as asked for.
     """
-    presets = architectures()
-    if model in presets:
+    check_size(model, size_bytes)
+    kind, path = kind_of(model), path_of(model)
+    if kind == "preset":
         from backends.presets import Preset  # transformers takes seconds to import, and files do not need it
 
-        return Preset(model, presets[model], size_bytes=size_bytes, dtype=dtype, seed=seed)
-    if size_bytes is not None:
-        raise ModelError(
-            f"--size scales presets, and {model!r} is none", f"leave it out, or choose {', '.join(presets)}"
-        )
-    path = _path(model)
-    if path is None:
-        if _looks_like_a_path(model):
-            raise ModelError(f"there is no file or folder {model!r}", "check the path")
-        if not _HUB_ID.fullmatch(model):
-            raise ModelError(
-                f"there is no model {model!r}",
-                f"choose {', '.join(presets)}, a folder or file with weights, or a hub id such as org/name",
-            )
+        return Preset(model, architectures()[model], size_bytes=size_bytes, dtype=dtype, seed=seed)
+    if kind == "hub" or path is None:
         return _hub_weights(model, dtype)
     return Weights(model, path, dtype=dtype)
-
-
-def _looks_like_a_path(model: str) -> bool:
-    return model.startswith((".", "/", "~")) or model.endswith(WEIGHT_SUFFIXES)
-
-
-def _path(model: str) -> Path | None:
-    """The path that a model's name is, if there is something."""
-    if not model.strip():  # an empty path would be the current folder
-        return None
-    try:
-        path = Path(model).expanduser()
-        return path if path.exists() else None
-    except (OSError, RuntimeError, ValueError):  # too long, no such user, a null byte
-        return None
 
 
 def _hub_weights(hub_id: str, dtype: str) -> Weights:

@@ -7,6 +7,7 @@ from typing import Final
 
 import psutil
 
+from backends import gpus
 from backends.counters import io_counters, moved_bytes
 from state.events import Sampled
 from state.plan import Operation
@@ -14,7 +15,7 @@ from state.plan import Operation
 SAMPLE_S: Final = 0.2
 
 
-async def watch(trial: int, pid: int, operation: Operation, on_sample: Callable[[Sampled], None]) -> None:
+async def watch(trial: int, pid: int, operation: Operation, device: str, on_sample: Callable[[Sampled], None]) -> None:
     """Sample a process until it ends or the task is cancelled."""
     try:
         process = psutil.Process(pid)
@@ -24,6 +25,7 @@ async def watch(trial: int, pid: int, operation: Operation, on_sample: Callable[
             await asyncio.sleep(SAMPLE_S)
             moved = moved_bytes(io_counters(process), operation)
             memory = process.memory_info().rss
-            on_sample(Sampled(trial, moved, time.monotonic() - start_s, memory, process.cpu_percent() / 100))
+            elapsed_s, cpu_fraction = time.monotonic() - start_s, process.cpu_percent() / 100
+            on_sample(Sampled(trial, moved, elapsed_s, memory, cpu_fraction, gpus.used_bytes(device)))
     except psutil.Error:
         return

@@ -15,13 +15,11 @@ import msgspec
 import safetensors
 import torch
 
+from backends.model_names import WEIGHT_SUFFIXES
 from backends.tensors import dtype_name
 from state.errors import ModelError
 from state.model import Model, TensorInfo
 
-_PICKLE_SUFFIXES: Final = (".pt", ".pth", ".bin")
-#: What a file with weights is called.
-WEIGHT_SUFFIXES: Final = (".safetensors", *_PICKLE_SUFFIXES)
 #: How a zip file and a pickle begin: torch.save writes nothing else.
 _PICKLE_STARTS: Final = (b"PK", b"\x80")
 #: Training scripts often wrap the state dict in one of these.

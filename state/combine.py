@@ -58,7 +58,5 @@ def combine(runs: Sequence[Run], plan: Plan, methods: Sequence[str]) -> Run | No
     sentences = advice(newest.environment, joined, model, results)
     if len(taking_part) > 1:
         names = ", ".join(run.run_id for run in taking_part)
-        sentences += (
-            f"These rows come from {len(taking_part)} runs ({names}); noise between runs is in their ratios.",
-        )
+        sentences += (f"The rows come from {len(taking_part)} runs ({names}): noise between runs is in their ratios.",)
     return msgspec.structs.replace(newest, plan=joined, records=records, model=model, advice=sentences)

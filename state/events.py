@@ -140,6 +140,7 @@ class Sampled(Event, frozen=True, tag="sampled"):
         elapsed_s: Since the trial's process was forked.
         rss_bytes: Its resident memory.
         cpu_fraction: Its share of one core since the last sample; 2.0 is two cores.
+        gpu_bytes: Memory in use on the run's GPU, by anybody; None without one.
     """
 
     trial: int
@@ -147,6 +148,7 @@ class Sampled(Event, frozen=True, tag="sampled"):
     elapsed_s: float
     rss_bytes: int
     cpu_fraction: float
+    gpu_bytes: int | None = None
 
 
 class RunInterrupted(Event, frozen=True, tag="run-interrupted"):

@@ -1,6 +1,6 @@
 """What the explorer knows, and how it changes: (explorer, event) -> explorer. No I/O, no clock, no screen."""
 
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -10,9 +10,8 @@ from state.optimizations import CELLS
 from state.plan import CELL_NAMES, SIX, Plan
 from state.run import Run
 from state.session import Session, reduce
+from state.steps import SWITCHES, Switch, step
 
-Switch = Literal["concurrency", "chunking", "compression"]
-SWITCHES: Final[tuple[Switch, ...]] = ("concurrency", "chunking", "compression")
 _CELL_OF: Final = {switches: name for name, switches in CELLS.items()}
 
 
@@ -20,6 +19,13 @@ class SwitchFlipped(Event, frozen=True, tag="switch-flipped"):
     """Somebody turned an optimization on or off."""
 
     switch: Switch
+
+
+class ValueStepped(Event, frozen=True, tag="value-stepped"):
+    """Somebody asked for the next larger (1) or smaller (-1) value of an optimization."""
+
+    switch: Switch
+    direction: int
 
 
 class MethodToggled(Event, frozen=True, tag="method-toggled"):
@@ -122,6 +128,8 @@ def explore(explorer: Explorer, event: Event) -> Explorer:
             selected = explorer.selected - {event.method} if chosen else explorer.selected | {event.method}
             visitor = None if event.method == explorer.visitor else explorer.visitor
             return msgspec.structs.replace(explorer, selected=selected, visitor=visitor)
+        case ValueStepped() if not explorer.running:
+            return msgspec.structs.replace(explorer, plan=step(explorer.plan, event.switch, event.direction))
         case PlanChanged() if not explorer.running:
             return msgspec.structs.replace(explorer, plan=event.plan)
         case RunRequested() if explorer.running:

@@ -43,6 +43,7 @@ class Progress(msgspec.Struct, frozen=True):
         elapsed_s: Since the fork.
         rss_bytes: Resident memory.
         cpu_fraction: Share of one core.
+        gpu_bytes: Memory in use on the run's GPU; None without one.
     """
 
     trial: int
@@ -55,6 +56,7 @@ class Progress(msgspec.Struct, frozen=True):
     elapsed_s: float = 0.0
     rss_bytes: int = 0
     cpu_fraction: float = 0.0
+    gpu_bytes: int | None = None
 
     @property
     def fraction(self) -> float:
@@ -171,6 +173,7 @@ def _advance(progress: Progress, event: PhaseEntered | Sampled) -> Progress:
         elapsed_s=max(progress.elapsed_s, event.elapsed_s),
         rss_bytes=event.rss_bytes,
         cpu_fraction=event.cpu_fraction,
+        gpu_bytes=event.gpu_bytes,
     )
 
 

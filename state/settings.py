@@ -1,15 +1,11 @@
 """The user's settings: a TOML file with the theme, the keys, and the explorer's defaults.
 
-theme = "light"                 # dark, light, high-contrast or terminal
-ascii = true                    # for terminals without block characters
-[keys]
-run = "f5"                      # action = key, or keys with commas
-[defaults]
-storage = "/mnt/nvme"           # options of `ckpt-tui explore`, without the dashes
+``theme`` and ``ascii`` stand at the top; ``[keys]`` has an action and its key a line (``run = "f5"``), ``[defaults]``
+an option of ``ckpt-tui explore`` and its value (``storage = "/mnt/nvme"``).
 """
 
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -36,12 +32,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     defaults: dict[str, str | int | float | bool] = {}
 
 
-def read_settings(path: Path, *, actions: Collection[str], options: Collection[str]) -> Settings:
+def read_settings(path: Path, *, default_keys: Mapping[str, str], options: Collection[str]) -> Settings:
     """Read the settings; none at all are fine.
 
     Args:
         path: The file.
-        actions: Names that `keys` may use.
+        default_keys: Action -> its key as it comes: the names that `keys` may use.
         options: Names that `defaults` may use.
 
     Raises:
@@ -53,14 +49,14 @@ def read_settings(path: Path, *, actions: Collection[str], options: Collection[s
         return Settings()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise SettingsError(f"the settings in {path} cannot be used ({error})", "correct or remove the file") from None
-    for table, names, known in (("keys", settings.keys, actions), ("defaults", settings.defaults, options)):
+    for table, names, known in (("keys", settings.keys, default_keys), ("defaults", settings.defaults, options)):
         for name in names:
             if name not in known:
                 raise SettingsError(
                     f"the settings in {path} name {name!r} under [{table}]", f"choose from {', '.join(sorted(known))}"
                 )
     owners: dict[str, str] = {}
-    for action, keys in settings.keys.items():
+    for action, keys in {**default_keys, **settings.keys}.items():
         for key in filter(None, (part.strip() for part in keys.split(","))):
             if key in owners:
                 raise SettingsError(

@@ -9,67 +9,77 @@ from typing import Any, NoReturn
 import click
 
 from state.errors import CkptTuiError, RequestError, WorkerError
-from state.optimizations import DEFAULT_CHUNK_BYTES, DEFAULT_CONCURRENCY, Codec
-from state.plan import Cache, Dtype, Durability, Plan, expand_methods
+from state.plan import Plan
 from state.run import Run
-from state.units import parse_size, size_argument
+from tui.plan_options import make_plan, plan_options
 
 OK, SOME_FAILED, WRONG_REQUEST = 0, 1, 2
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class _Group(click.Group):
+    """Without a command it is `explore`, whose options may follow at once."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {"--help", "-h", "--version"}
+        if not args or (args[0].startswith("-") and args[0] not in own):
+            args.insert(0, "explore")
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ckpt-tui", message="ckpt-tui %(version)s")
-@click.pass_context
-def cli(context: click.Context) -> None:
-    """Race the ways to save and load a model's tensors on your disk, under equal rules."""
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help())
+def cli() -> None:
+    """Race the ways to save and load a model's tensors on your disk, under equal rules.
+
+    Without a command it opens the explorer, which takes the options of `explore`.
+    """
 
 
 @cli.command()
-@click.option("--model", default="demo", show_default=True, help="Preset, folder or file with weights, or hub id.")
-@click.option("--size", metavar="SIZE", help="Scale a preset to about this size, for example 256MiB.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["auto", "float16", "bfloat16", "float32"]),
-    default="auto",
-    show_default=True,
-    help="Cast floating-point tensors before measuring.",
-)
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N.")
-@click.option(
-    "--methods", default="six", show_default=True, metavar="NAMES", help="six, cells, all, or names with commas."
-)
-@click.option("--concurrency", type=int, default=DEFAULT_CONCURRENCY, show_default=True, help="Its value where on.")
-@click.option(
-    "--chunk-size",
-    default=size_argument(DEFAULT_CHUNK_BYTES),
-    show_default=True,
-    metavar="SIZE",
-    help="Chunking's value where on.",
-)
-@click.option(
-    "--codec",
-    default="gzip",
-    show_default=True,
-    metavar="NAME[:LEVEL]",
-    help="Compression's value where on: gzip, zstd, blosc-lz4 or blosc-zstd.",
-)
-@click.option("--storage", default=".", show_default=True, metavar="DIR", help="Folder on the disk to measure.")
-@click.option("--repeats", type=int, default=3, show_default=True, help="Number of rounds.")
-@click.option("--cache", type=click.Choice(["cold", "warm"]), default="cold", show_default=True, help="Before loads.")
-@click.option(
-    "--durability",
-    type=click.Choice(["durable", "buffered"]),
-    default="durable",
-    show_default=True,
-    help="Whether a save ends on the device or when the call returns.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the weights and of the order of methods.")
-@click.option(
-    "--stall-timeout", type=float, default=120.0, show_default=True, metavar="S", help="Stop a trial stuck so long."
-)
-@click.option("--timeout", type=float, metavar="S", help="Stop a trial that takes longer, within 2 s.  [default: none]")
+@plan_options
+@click.pass_context
+def explore(context: click.Context, /, **options: Any) -> int:
+    """Open the explorer: toggle, run, watch, export."""
+    from backends.methods import registry
+    from state.paths import settings_file
+    from state.settings import read_settings
+    from tui.actions import DEFAULT_KEYS
+
+    names = {flag.removeprefix("--"): str(p.name) for p in context.command.params for flag in p.opts}
+    settings = read_settings(settings_file(), default_keys=DEFAULT_KEYS, options=names)
+    for flag, value in settings.defaults.items():
+        if context.get_parameter_source(names[flag]) is click.core.ParameterSource.DEFAULT:
+            parameter = next(p for p in context.command.params if p.name == names[flag])
+            options[names[flag]] = parameter.type_cast_value(context, value)
+    available = tuple(registry.entries())
+    plan = make_plan(available=available, **options)
+    # Under textual-serve the "terminal" is a pipe to the browser.
+    if "TEXTUAL_DRIVER" not in os.environ and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise RequestError("the explorer needs a terminal", "use ckpt-tui run where there is none")
+    from tui.app import ExplorerApp
+
+    app = ExplorerApp(plan, available, settings)
+    app.run()
+    return app.return_code or OK
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.option("--host", default="localhost", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port to listen on.")
+@click.argument("explore_options", nargs=-1, type=click.UNPROCESSED)
+def serve(host: str, port: int, explore_options: tuple[str, ...]) -> int:
+    """Open the explorer in a browser, on this machine only unless --host says otherwise.
+
+    Takes the options of `explore`, too. Whoever reaches the address can run trials and write files here.
+    """
+    from tui.web import serve_explorer
+
+    serve_explorer(host, port, explore_options)
+    return OK
+
+
+@cli.command()
+@plan_options
 @click.option(
     "--format",
     "output",
@@ -88,46 +98,16 @@ def cli(context: click.Context) -> None:
 )
 @click.option("--overwrite", is_flag=True, help="Let --export replace files.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
-def run(
-    *,
-    size: str | None,
-    methods: str,
-    chunk_size: str,
-    codec: str,
-    storage: str,
-    dtype: Dtype,
-    cache: Cache,
-    durability: Durability,
-    output: str,
-    exports: tuple[Path, ...],
-    overwrite: bool,
-    quiet: bool,
-    stall_timeout: float,
-    timeout: float | None,
-    **plain: Any,
-) -> int:
+def run(*, output: str, exports: tuple[Path, ...], overwrite: bool, quiet: bool, **options: Any) -> int:
     """Measure methods without the explorer: progress on stderr, results on stdout.
 
     Exit status: 0 all measured and verified, 1 some method failed, 2 the request was wrong, 128 + N stopped by
     signal N.
     """
     from backends.methods import registry
-    from backends.storage import check_storage
     from state.export import check_export
 
-    plan = Plan(
-        size_bytes=parse_size(size) if size is not None else None,
-        methods=expand_methods(methods, registry.entries()),
-        chunk_bytes=parse_size(chunk_size),
-        codec=Codec.parse(codec),
-        storage=str(check_storage(Path(storage).expanduser())),
-        dtype=dtype,
-        cache=cache,
-        durability=durability,
-        stall_timeout_s=stall_timeout,
-        timeout_s=timeout,
-        **plain,
-    )
+    plan = make_plan(available=tuple(registry.entries()), **options)
     for number, path in enumerate(exports):
         check_export(path, overwrite=overwrite)
         if path.resolve() in [earlier.resolve() for earlier in exports[:number]]:

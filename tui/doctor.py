@@ -58,7 +58,10 @@ def examine(storage: Path, *, remove_orphans: bool) -> bool:
 async def _try_worker() -> WorkerReady | RunInterrupted:
     launcher = Launcher()
     try:
-        return await launcher.ready()
+        await launcher.start()
+        while not isinstance(event := await launcher.next_event(), WorkerReady | RunInterrupted):
+            pass
+        return event
     finally:
         await launcher.close()
 

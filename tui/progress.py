@@ -9,12 +9,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from state.events import Event, ModelBuilding, ModelReady, RunRequested, TrialFailed, TrialFinished
+from state.events import Event, RunRequested
 from state.export import model_line
 from state.results import MethodResult, method_results
 from state.run import Run
 from state.session import Progress, Session, run_left_s
 from state.units import format_bytes, format_duration, format_rate, format_seconds
+from tui.narrate import narrate
 
 _REFRESH_PER_S = 4
 _GLYPHS = {"queued": "·", "running": "▶", "done": "✓", "failed": "✗", "cancelled": "–"}
@@ -63,32 +64,10 @@ class ProgressDisplay:
         if isinstance(event, RunRequested) and session.run is not None:
             lines = tuple(f"! {sentence}" for sentence in session.run.advice)  # before an hour of measuring, not after
         elif not self._console.is_terminal:
-            lines = _lines(session, event)
+            lines = narrate(session, event)
         with contextlib.suppress(OSError):
             for line in lines:
                 self._console.print(line, soft_wrap=True, highlight=False, markup=False)
-
-
-def _lines(session: Session, event: Event) -> tuple[str, ...]:
-    """What a log says of an event."""
-    run = session.run
-    if run is None:
-        return ()
-    match event:
-        case ModelBuilding():
-            return (f"building {model_line(run)}",)
-        case ModelReady():
-            return (f"ready in {format_seconds(event.build_s)} s: {model_line(run)}",)
-        case TrialFinished() | TrialFailed():
-            record = run.records[event.trial]
-            outcome = (
-                f"{format_seconds(event.result.time_s)} s"
-                if isinstance(event, TrialFinished)
-                else f"failed: {event.failure.what}"
-            )
-            count = f"[{session.done_count}/{len(run.records)}]"
-            return (f"{count} round {record.trial.round} {record.trial.method} {record.trial.operation}: {outcome}",)
-    return ()
 
 
 def render(session: Session) -> Group:

@@ -150,7 +150,8 @@ def test_the_worker_has_one_thread_after_it_used_idle_time_to_import_more() -> N
     async def go() -> tuple[float, int]:
         launcher = Launcher()
         try:
-            await launcher.ready()
+            await launcher.start()
+            await launcher.next_event()
             assert launcher.pid is not None
             worker = psutil.Process(launcher.pid)
             ready_s, last_s, now_s = worker.cpu_times().user, -1.0, 0.0
@@ -438,11 +439,12 @@ def test_a_disk_that_is_too_small_is_refused_with_figures(plan: Plan, small_disk
     assert re.search(r"has [\d.]+ [kM]?B free and the run needs up to 1\.\d+ MB", run.refusal.what)
 
 
-def test_ready_tells_when_the_worker_has_imported_its_libraries() -> None:
+def test_the_next_event_of_an_idle_worker_is_that_it_has_imported_its_libraries() -> None:
     async def go() -> object:
         launcher = Launcher()
         try:
-            return await launcher.ready()
+            await launcher.start()
+            return await launcher.next_event()
         finally:
             await launcher.close()
 

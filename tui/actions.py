@@ -1,0 +1,38 @@
+"""Everything that people can do in the explorer, with its key. Help, palette, footer and settings come from here."""
+
+from typing import Final
+
+from textual.binding import Binding
+
+
+def _binding(action: str, key: str, name: str, description: str, tooltip: str, *, footer: bool = False) -> Binding:
+    return Binding(key, action, description, show=footer, tooltip=tooltip, id=name)
+
+
+#: In the order of the footer and of the help. The id is the name under which people rebind the key.
+ACTIONS: Final = (
+    _binding("app.run", "r", "run", "Run", "Measure the selected methods without a result, or all again", footer=True),
+    _binding("app.stop", "x", "stop", "Stop", "Stop the run at once; what was measured stays", footer=True),
+    _binding("app.flip('concurrency')", "c", "concurrency", "Concurrency", "Turn concurrency on or off", footer=True),
+    _binding("app.flip('chunking')", "k", "chunking", "Chunking", "Turn large chunks on or off", footer=True),
+    _binding("app.flip('compression')", "z", "compression", "Compression", "Turn compression on or off", footer=True),
+    _binding("app.export", "e", "export", "Export", "Write CSV, PNG and other files", footer=True),
+    _binding("chart", "v", "chart", "Chart", "Next chart: save time, load time, size, speed-up", footer=True),
+    _binding("app.help", "question_mark", "help", "Help", "What the screen shows, and every key", footer=True),
+    _binding("app.quit", "q", "quit", "Quit", "Leave the explorer", footer=True),
+    _binding("app.run_all", "R", "run-all", "Run all again", "Measure every selected method, measured or not"),
+    _binding("app.select", "space", "select", "Select", "Take the highlighted method into the run, or out of it"),
+    _binding("app.open", "enter", "open", "Run only this", "Measure only the highlighted method, or show its details"),
+    _binding("app.details", "i", "details", "Details", "Samples, costs, proof and failure of the highlighted method"),
+    _binding("app.setup", "s", "setup", "Setup", "Model, storage, rounds and the values of the switches"),
+    _binding("app.copy", "y", "copy", "Copy the command", "Copy the command line that does the same"),
+    _binding("log", "l", "log", "Log", "Show or hide what happened"),
+    _binding("app.theme", "t", "theme", "Theme", "Next theme: dark, light, high contrast, the terminal's own colours"),
+    _binding("maximise", "m", "maximise", "Maximise", "Give the focused pane the whole screen, or take it back"),
+    _binding("next_pane", "tab", "next-pane", "Next pane", "Go to the next pane"),
+    _binding("previous_pane", "shift+tab", "previous-pane", "Previous pane", "Go to the previous pane"),
+    _binding("app.command_palette", "ctrl+p", "commands", "Commands", "Find any action by its name"),
+    _binding("app.suspend_process", "ctrl+z", "suspend", "Suspend", "Back to the shell; fg returns"),
+)
+#: Action -> its key as it comes.
+DEFAULT_KEYS: Final = {str(binding.id): binding.key for binding in ACTIONS}

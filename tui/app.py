@@ -1,0 +1,379 @@
+"""The explorer: holds what is known, drives the worker, and answers what people do."""
+
+import asyncio
+import contextlib
+import datetime
+import signal
+import traceback
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import App, SystemCommand
+from textual.binding import Binding
+from textual.dom import DOMNode
+from textual.screen import Screen
+from textual.worker import Worker
+
+from backends import scratch
+from backends.launcher import Launcher
+from backends.storage import check_storage, filesystem_of
+from state.autosave import autosave
+from state.command_line import run_command
+from state.errors import CkptTuiError, WorkerError
+from state.events import (
+    Event,
+    RunFinished,
+    RunInterrupted,
+    RunRefused,
+    RunRequested,
+    TrialFailed,
+    TrialFinished,
+)
+from state.explorer import Explorer, MethodToggled, PlanChanged, SwitchFlipped, ValueStepped, explore
+from state.paths import data_folder, settings_file
+from state.plan import Plan
+from state.run import Failure
+from state.settings import Settings
+from state.steps import Switch
+from tui.actions import ACTIONS, DEFAULT_KEYS
+from tui.headless import new_request
+from tui.hints import hint
+from tui.narrate import narrate
+from tui.rows import ASCII, BLOCKS
+from tui.screens.explore import ExploreScreen
+from tui.screens.question import Question
+from tui.themes import THEME_NAMES, THEMES
+from tui.widgets.method_table import MethodTable
+from tui.widgets.switch_row import SwitchRow
+
+#: How often an idle worker may die before we stop starting new ones.
+_MAX_IDLE_DEATHS = 2
+
+
+class ExplorerApp(App[None]):
+    """The explorer.
+
+    Args:
+        plan: The setup to begin with; its storage folder exists.
+        available: Every method there is.
+        settings: The user's.
+        launcher: Of the worker; tests give their own.
+    """
+
+    TITLE = "ckpt-tui"
+    CSS_PATH = "app.tcss"
+    NOTIFICATION_TIMEOUT = 6
+
+    BINDINGS: ClassVar = [Binding("ctrl+q", "quit", "Quit", show=False, priority=True)]
+
+    def __init__(
+        self, plan: Plan, available: tuple[str, ...], settings: Settings, launcher: Launcher | None = None
+    ) -> None:
+        super().__init__()
+        self.explorer = Explorer(plan, available, selected=frozenset(plan.methods))
+        self._settings = settings
+        self.keys = {**DEFAULT_KEYS, **settings.keys}
+        self._launcher = launcher or Launcher()
+        self._requests: asyncio.Queue[RunRequested] = asyncio.Queue()
+        self._driving: Worker[None] | None = None
+        self._where = ""
+        for theme in THEMES.values():
+            self.register_theme(theme)
+        self.theme = settings.theme
+        self.set_keymap(settings.keys)
+
+    def get_default_screen(self) -> ExploreScreen:
+        """The main screen."""
+        return ExploreScreen(ASCII if self._settings.ascii else BLOCKS, self.keys, ascii_only=self._settings.ascii)
+
+    @property
+    def main(self) -> ExploreScreen:
+        """The main screen, whatever lies over it."""
+        screen = self.screen_stack[0]
+        assert isinstance(screen, ExploreScreen)
+        return screen
+
+    def on_mount(self) -> None:
+        """Draw first; then start the worker and look for leftovers."""
+        self._show()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread, as under a test's driver
+                loop.add_signal_handler(number, lambda: self.run_worker(self.leave()))
+        self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        self._driving = self.run_worker(self._drive())
+        self._offer_to_remove_leftovers()
+
+    # The worker ----------------------------------------------------------------------------------------------------
+
+    async def _drive(self) -> None:
+        """Keep a worker warm, and run what is asked for, one after the other."""
+        deaths = 0
+        while True:
+            request = await self._next_request() if deaths < _MAX_IDLE_DEATHS else await self._requests.get()
+            if request is None:
+                deaths += self.explorer.session.worker == "dead"
+                continue
+            deaths = 0
+            try:
+                async with contextlib.aclosing(self._launcher.run(request)) as events:
+                    async for event in events:
+                        self.dispatch(event)
+            except WorkerError as error:
+                self.dispatch(RunRefused(Failure(error.what, error.do)))
+
+    async def _next_request(self) -> RunRequested | None:
+        """The next request, or None if something happened to the idle worker instead."""
+        try:
+            await self._launcher.start()
+        except WorkerError as error:
+            self.dispatch(RunInterrupted(Failure(error.what, error.do)))
+            return None
+        request = asyncio.create_task(self._requests.get())
+        happened = asyncio.create_task(self._launcher.next_event())
+        await asyncio.wait((request, happened), return_when=asyncio.FIRST_COMPLETED)
+        if happened.done():
+            self.dispatch(happened.result())
+        else:
+            happened.cancel()
+        if not request.done():
+            request.cancel()
+            return None
+        return request.result()
+
+    def dispatch(self, event: Event) -> None:
+        """Let something happen: to the state, the log, the screen, and the results on the disk."""
+        before = self.explorer
+        self.explorer = explore(self.explorer, event)
+        session = self.explorer.session
+        for line in narrate(session, event):
+            self._tell(line)
+        match event:
+            case RunRequested() if self.explorer.session.run is not before.session.run and session.run is not None:
+                for sentence in session.run.advice:
+                    self._tell(f"! {sentence}")
+            case TrialFinished() | TrialFailed() | RunFinished() if session.run is not None:
+                autosave(session.run)
+            case RunRefused():
+                self._tell(f"refused: {event.failure.what}: {event.failure.do}")
+                self.push_screen(
+                    Question("This cannot be run", f"{event.failure.what}.\n\nTo try: {event.failure.do}.", "OK")
+                )
+        self._show()
+
+    # Drawing -------------------------------------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        plan = self.explorer.plan
+        if not self._where.startswith(f"{plan.storage} "):
+            self._where = f"{plan.storage} {filesystem_of(Path(plan.storage)).type}"
+        self.main.show(self.explorer, self._where, hint(self.explorer, self.keys))
+
+    def _tell(self, line: str) -> None:
+        self.main.write(f"{datetime.datetime.now():%H:%M:%S} {line}")
+
+    def _refuse(self, what: str, do: str) -> None:
+        self.push_screen(Question("This cannot be run", f"{what}.\n\nTo try: {do}.", "OK"))
+
+    # What people do ------------------------------------------------------------------------------------------------
+
+    def _request(self, methods: tuple[str, ...]) -> None:
+        """Ask for a run, or say why it cannot be."""
+        if self.explorer.running:
+            self.notify(f"a run goes on: {self.keys['stop']} stops it", severity="warning")
+            return
+        try:
+            plan = self.explorer.plan_for(methods)
+            check_storage(Path(plan.storage))
+            request = new_request(plan)
+        except CkptTuiError as error:
+            self._refuse(error.what, error.do)
+            return
+        self.dispatch(request)
+        self._requests.put_nowait(request)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Dim what cannot be done now."""
+        running = self.explorer.running
+        if (action == "stop" and not running) or (action in ("run", "run_all") and running):
+            return None
+        return True
+
+    def action_run(self) -> None:
+        """What is missing, or everything again."""
+        self._request(self.explorer.next_methods)
+
+    def action_run_all(self) -> None:
+        """Everything that is selected."""
+        self._request(self.explorer.chosen)
+
+    def action_stop(self) -> None:
+        """Stop at once."""
+        if self.explorer.running:
+            self._launcher.cancel()
+
+    def action_open(self) -> None:
+        """The highlighted method: details if it has any, else measure it."""
+        row = self.main.current
+        if row is None:
+            return
+        if row.result is not None and row.state in ("done", "failed"):
+            self.action_details()
+        else:
+            self._request((row.method,))
+
+    def action_details(self) -> None:
+        """Everything about the highlighted method."""
+        from tui.details import details
+        from tui.screens.text import TextPage
+
+        row, run = self.main.current, self.main.shown
+        if row is None or row.result is None or run is None:
+            self.notify("nothing was measured of this method yet: enter measures it")
+            return
+        self.push_screen(TextPage(row.method, details(run, row.result)))
+
+    def action_select(self) -> None:
+        """Into the run, or out of it."""
+        if self.main.current is not None:
+            self.dispatch(MethodToggled(self.main.current.method))
+
+    def action_flip(self, switch: Switch) -> None:
+        """Turn a switch."""
+        self.dispatch(SwitchFlipped(switch))
+
+    def action_setup(self, field: str = "model") -> None:
+        """Open the form."""
+        from tui.screens.setup import Setup
+
+        if self.explorer.running:
+            self.notify(f"the setup belongs to the run: {self.keys['stop']} stops it", severity="warning")
+            return
+
+        def take(plan: Plan | None) -> None:
+            if plan is not None:
+                self.dispatch(PlanChanged(plan))
+
+        self.push_screen(Setup(self.explorer.plan, field), take)
+
+    def action_export(self) -> None:
+        """Write files."""
+        from tui.screens.export import Export
+
+        run = self.main.shown
+        if run is None or not any(record.result is not None for record in run.records):
+            self.notify(f"there is nothing to export yet: {self.keys['run']} measures", severity="warning")
+            return
+        self.push_screen(Export(run, self.export_screenshot()))
+
+    def action_help(self) -> None:
+        """Explain the screen and the keys."""
+        from tui.help import help_text
+        from tui.screens.text import TextPage
+
+        text = help_text(self.keys, folder=str(data_folder() / "runs"), settings=str(settings_file()))
+        self.push_screen(TextPage("Help", text))
+
+    def action_copy(self) -> None:
+        """Copy the command line twin."""
+        try:
+            command = run_command(self.explorer.plan_for(self.explorer.next_methods))
+        except CkptTuiError as error:
+            self.notify(str(error), severity="warning")
+            return
+        self.copy_to_clipboard(command)
+        self.notify(f"copied, if the terminal lets programs do that: {command}", markup=False)
+
+    def action_theme(self) -> None:
+        """The next theme."""
+        names = [str(name) for name in THEME_NAMES]
+        here = names.index(self.theme) if self.theme in names else -1
+        self.theme = names[(here + 1) % len(names)]
+        self.notify(f"theme: {self.theme}")
+
+    @on(MethodTable.Opened)
+    def _open(self) -> None:
+        self.action_open()
+
+    @on(MethodTable.Ticked)
+    def _tick(self, event: MethodTable.Ticked) -> None:
+        self.dispatch(MethodToggled(event.method))
+
+    @on(SwitchRow.Flipped)
+    def _flip(self, event: SwitchRow.Flipped) -> None:
+        self.dispatch(SwitchFlipped(event.switch))
+
+    @on(SwitchRow.Stepped)
+    def _step(self, event: SwitchRow.Stepped) -> None:
+        if self.explorer.running:
+            self.notify(f"the values belong to the run: {self.keys['stop']} stops it", severity="warning")
+            return
+        self.dispatch(ValueStepped(event.switch, event.step))
+
+    @on(ExploreScreen.SetupRequested)
+    def _setup(self, event: ExploreScreen.SetupRequested) -> None:
+        self.action_setup(event.field)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Every action of ours in the palette."""
+        for binding in ACTIONS:
+            if binding.action != "app.command_palette":
+                yield SystemCommand(binding.description, binding.tooltip, partial(self.main.run_action, binding.action))
+
+    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
+        """The settings were checked for that; a widget's own keys may stand behind ours."""
+
+    # The end -------------------------------------------------------------------------------------------------------
+
+    async def action_quit(self) -> None:
+        """Leave, but not out of a run without asking."""
+        if not self.explorer.running:
+            await self.leave()
+            return
+
+        def answer(yes: bool | None) -> None:
+            if yes:
+                self.run_worker(self.leave())
+
+        text = "A run goes on. Leaving stops it; what was measured so far is kept."
+        self.push_screen(Question("Leave?", text, "Stop and leave", "Stay"), answer)
+
+    async def leave(self) -> None:
+        """End the worker with everything that it started, remove what it leaves, and exit."""
+        if self._driving is not None:
+            self._driving.cancel()
+            with contextlib.suppress(Exception):
+                await self._driving.wait()
+        await self._launcher.close()
+        self.exit()
+
+    @work
+    async def _offer_to_remove_leftovers(self) -> None:
+        """What runs left that were killed with the whole program."""
+        orphans = await asyncio.to_thread(scratch.orphans, Path(self.explorer.plan.storage))
+        ours = [orphan for orphan in orphans if not orphan.owner.foreign]
+        if not ours:
+            return
+        folders = "\n".join(str(orphan.folder) for orphan in ours)
+        text = f"A run that was killed has left this behind:\n\n{folders}"
+        if await self.push_screen_wait(Question("Leftovers", text, "Remove", "Keep")):
+            for orphan in ours:
+                try:
+                    await asyncio.to_thread(scratch.remove, orphan.folder)
+                    self._tell(f"removed {orphan.folder}")
+                except CkptTuiError as error:
+                    self._tell(str(error))
+
+    def _fatal_error(self) -> None:
+        """A fault of ours: the traceback goes to the log, people get a sentence.
+
+        Overrides Textual's own, which prints the traceback with all locals over the screen.
+        """
+        with contextlib.suppress(OSError), self._launcher.log.open("a") as log:
+            traceback.print_exc(file=log)
+        self.exit(return_code=1, message=f"ckpt-tui: a fault of its own, please report it: see {self._launcher.log}.")

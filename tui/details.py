@@ -1,0 +1,76 @@
+"""Everything about one method, as plain lines that can be copied."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from state.results import MethodResult
+from state.run import LoadResult, Run, SaveResult, TrialRecord
+from state.units import format_bytes, format_rate, format_seconds
+
+
+def details(run: Run, result: MethodResult) -> str:
+    """Samples, stages, costs, proof, specification and failures of a method."""
+    return "\n".join(_lines(run, result)).strip()
+
+
+def _lines(run: Run, result: MethodResult) -> Iterator[str]:
+    yield f"{result.method}, measured by run {result.run_id}"
+    yield f"state: {result.status}{', every load was bit for bit the source' if result.verified else ''}"
+    if result.logical_bytes is not None:
+        yield f"tensors: {format_bytes(result.logical_bytes)}"
+    if result.stored_bytes is not None:
+        yield f"on disk: {format_bytes(result.stored_bytes)} in {result.file_count or 0:,} files"
+    if result.delete_s is not None:
+        yield f"to delete: {format_seconds(result.delete_s)} s"
+    for operation in ("save", "load"):
+        summary = result.save if operation == "save" else result.load
+        yield ""
+        yield f"{operation.upper()}"
+        if summary is not None:
+            yield f"  median {format_seconds(summary.median_s)} s, {format_rate(summary.rate_bytes_per_s)}"
+        for record in run.records:
+            if record.trial.method == result.method and record.trial.operation == operation:
+                yield from _trial(record)
+    if result.spec is not None:
+        yield ""
+        yield "WHAT THE LIBRARY WAS TOLD"
+        specification = msgspec.json.format(msgspec.json.encode(result.spec), indent=2).decode()
+        yield from (f"  {line}" for line in specification.splitlines())
+
+
+def _trial(record: TrialRecord) -> Iterator[str]:
+    start = f"  round {record.trial.round}:"
+    if record.failure is not None:
+        yield f"{start} FAILED: {record.failure.what}"
+        if record.failure.do:
+            yield f"    to try: {record.failure.do}"
+        if record.failure.log:
+            yield "    the end of its log:"
+            yield from (f"      {line}" for line in record.failure.log.splitlines())
+        return
+    if record.result is None:
+        yield f"{start} {record.status}"
+        return
+    result, cost = record.result, record.result.cost
+    yield f"{start} {format_seconds(result.time_s)} s{'' if result.settled else ' (the disk was not quiet)'}"
+    match result:
+        case SaveResult():
+            if result.durable_s is not None:
+                yield f"    the call returned after {format_seconds(result.returned_s)} s, then its files were synced"
+        case LoadResult():
+            resident = "unknown" if result.resident_bytes is None else format_bytes(result.resident_bytes)
+            yield f"    cache {result.cache}: {resident} of the checkpoint in memory before the clock"
+    traffic = (
+        f"device wrote {format_bytes(cost.device_write_bytes)}"
+        if isinstance(result, SaveResult) and cost.device_write_bytes is not None
+        else f"device read {format_bytes(cost.device_read_bytes)}"
+        if cost.device_read_bytes is not None
+        else "device traffic unknown"
+    )
+    memory = (
+        f"{format_bytes(cost.extra_rss_bytes)} more memory" if cost.extra_rss_bytes is not None else "memory unknown"
+    )
+    yield f"    {format_seconds(cost.cpu_s)} s of processor time, {memory}, {traffic}"
+    stages = ", ".join(f"{stage} {format_seconds(time_s)}" for stage, time_s in result.stages_s.items())
+    yield f"    stages, s: {stages}"

@@ -1,0 +1,32 @@
+"""What to do next, in one line, where nothing runs."""
+
+from collections.abc import Mapping
+
+from state.explorer import Explorer
+from state.results import method_results
+
+
+def hint(explorer: Explorer, keys: Mapping[str, str]) -> str:
+    """A sentence for the state that the explorer is in.
+
+    Args:
+        explorer: What is known.
+        keys: Action -> key.
+    """
+    run = explorer.session.run
+    if run is not None and run.refusal is not None:
+        return f"refused: {run.refusal.what}: {run.refusal.do}"
+    if explorer.session.worker == "dead":
+        return f"the worker has died: {keys['run']} starts a new one, {keys['log']} shows the log"
+    if not explorer.chosen:
+        return f"no method is selected: {keys['select']} selects the highlighted one"
+    if run is None:
+        waiting = " (libraries are still being imported)" if explorer.session.worker == "starting" else ""
+        what = f"{len(explorer.next_methods)} methods, {explorer.plan.repeats} rounds"
+        return f"press {keys['run']}: {what} of saves and loads, first results within seconds{waiting}"
+    failed = sum(result.status == "failed" for result in method_results(run))
+    outcome = "stopped" if run.status == "cancelled" else f"{failed} failed" if failed else "all verified"
+    if explorer.missing:
+        return f"{outcome} · {keys['run']} measures what is missing: {', '.join(explorer.missing)}"
+    switches = " ".join(keys[name] for name in ("concurrency", "chunking", "compression"))
+    return f"{outcome} · flip {switches} · {keys['run']} measures all again · {keys['export']} exports"

@@ -1,0 +1,46 @@
+"""What happened, in sentences for a log."""
+
+from state.events import (
+    Event,
+    ModelBuilding,
+    ModelReady,
+    RunFinished,
+    RunInterrupted,
+    TrialFailed,
+    TrialFinished,
+    WorkerReady,
+)
+from state.export import model_line
+from state.session import Session
+from state.units import format_seconds
+
+
+def narrate(session: Session, event: Event) -> tuple[str, ...]:
+    """Lines about an event, given the session after it; none for events that happen all the time."""
+    match event:
+        case WorkerReady():
+            return (f"the worker is ready, its libraries took {format_seconds(event.import_s)} s",)
+        case RunInterrupted():
+            return (f"{event.failure.what}: {event.failure.do}",)
+    run = session.run
+    if run is None:
+        return ()
+    match event:
+        case ModelBuilding():
+            return (f"building {model_line(run)}",)
+        case ModelReady():
+            return (f"ready in {format_seconds(event.build_s)} s: {model_line(run)}",)
+        case TrialFinished() | TrialFailed():
+            record = run.records[event.trial]
+            outcome = (
+                f"{format_seconds(event.result.time_s)} s"
+                if isinstance(event, TrialFinished)
+                else f"failed: {event.failure.what}"
+            )
+            count = f"[{session.done_count}/{len(run.records)}]"
+            return (f"{count} round {record.trial.round} {record.trial.method} {record.trial.operation}: {outcome}",)
+        case RunFinished() if event.cancelled:
+            return (f"stopped, {session.done_count} of {len(run.records)} trials have ended",)
+        case RunFinished():
+            return ("the run is finished",)
+    return ()

@@ -1,0 +1,118 @@
+"""The options of the command line that make a plan, shared by `run` and `explore`."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from state.errors import CkptTuiError
+from state.optimizations import Codec
+from state.plan import Plan, expand_methods
+from state.units import parse_size, size_argument
+
+_DEFAULT: Final = Plan()
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class _Parsed(click.ParamType[Any]):
+    """A value that one of our own parsers reads; its refusal names the option."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return self._parse(str(value))
+        except CkptTuiError as error:
+            self.fail(str(error), param, ctx)
+
+
+_SIZE: Final = _Parsed("size", parse_size)
+
+_OPTIONS: Final = (
+    click.option("--model", default="demo", show_default=True, help="Preset, folder or file with weights, or hub id."),
+    click.option(
+        "--size", "size_bytes", type=_SIZE, metavar="SIZE", help="Scale a preset to about this size, such as 256MiB."
+    ),
+    click.option(
+        "--dtype",
+        type=click.Choice(["auto", "float16", "bfloat16", "float32"]),
+        default="auto",
+        show_default=True,
+        help="Cast floating-point tensors before measuring.",
+    ),
+    click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."),
+    click.option(
+        "--methods", default="six", show_default=True, metavar="NAMES", help="six, cells, all, or names with commas."
+    ),
+    click.option(
+        "--concurrency", type=int, default=_DEFAULT.concurrency, show_default=True, help="Its value where on."
+    ),
+    click.option(
+        "--chunk-size",
+        "chunk_bytes",
+        type=_SIZE,
+        default=size_argument(_DEFAULT.chunk_bytes),
+        show_default=True,
+        metavar="SIZE",
+        help="Chunking's value where on.",
+    ),
+    click.option(
+        "--codec",
+        type=_Parsed("codec", Codec.parse),
+        default="gzip",
+        show_default=True,
+        metavar="NAME[:LEVEL]",
+        help="Compression's value where on: gzip, zstd, blosc-lz4 or blosc-zstd.",
+    ),
+    click.option("--storage", default=".", show_default=True, metavar="DIR", help="Folder on the disk to measure."),
+    click.option("--repeats", type=int, default=_DEFAULT.repeats, show_default=True, help="Number of rounds."),
+    click.option(
+        "--cache", type=click.Choice(["cold", "warm"]), default="cold", show_default=True, help="Before loads."
+    ),
+    click.option(
+        "--durability",
+        type=click.Choice(["durable", "buffered"]),
+        default="durable",
+        show_default=True,
+        help="Whether a save ends on the device or when the call returns.",
+    ),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of the weights and of the order of methods."),
+    click.option(
+        "--stall-timeout",
+        "stall_timeout_s",
+        type=float,
+        default=_DEFAULT.stall_timeout_s,
+        show_default=True,
+        metavar="S",
+        help="Stop a trial stuck so long.",
+    ),
+    click.option(
+        "--timeout",
+        "timeout_s",
+        type=float,
+        metavar="S",
+        help="Stop a trial that takes longer, within 2 s.  [default: none]",
+    ),
+)
+
+
+def plan_options(command: _Command) -> _Command:
+    """Give a command the options; it gets them as keywords for `make_plan`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def make_plan(*, methods: str, storage: str, available: Sequence[str], **fields: Any) -> Plan:
+    """A plan from the options.
+
+    Raises:
+        RequestError: If a method is unknown, a value out of range, or the storage folder cannot be used.
+    """
+    from backends.storage import check_storage
+
+    folder = check_storage(Path(storage).expanduser())
+    return Plan(methods=expand_methods(methods, available), storage=str(folder), **fields)

@@ -1,0 +1,325 @@
+"""The explorer's main screen: switches, setup, methods, chart, log, and what is happening now."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.events import Resize
+from textual.message import Message
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer, Log, OptionList, Static
+
+from state.command_line import run_command
+from state.errors import RequestError
+from state.explorer import Explorer
+from state.export import rounds_words, speedup_words
+from state.plan import Plan
+from state.results import MethodResult, method_results
+from state.run import Run
+from state.steps import SWITCHES
+from state.units import size_argument
+from tui.actions import ACTIONS
+from tui.rows import Glyphs, Row, heading, rows
+from tui.widgets.chart import TITLES, VIEWS, Chart, View
+from tui.widgets.live_strip import LiveStrip
+from tui.widgets.method_table import MethodTable
+from tui.widgets.pane import Pane
+from tui.widgets.switch_row import SwitchRow
+
+MIN_COLUMNS: Final = 60
+MIN_LINES: Final = 16
+#: Below either of these, one pane at a time is shown.
+ROOMY_COLUMNS: Final = 110
+ROOMY_LINES: Final = 30
+#: From here on the log has a place of its own.
+WIDE_COLUMNS: Final = 150
+WIDE_LINES: Final = 45
+#: Pane -> the widget in it that takes the focus, in the order in which tab goes.
+_FOCUS: Final = {
+    "switches": "#switch-concurrency",
+    "setup": "#setup",
+    "methods": "#methods",
+    "chart": "#chart-scroll",
+    "log": "#log",
+}
+#: Panes that share one place on a small screen.
+_TABS: Final = ("methods", "chart", "setup", "log")
+#: Field of the plan -> its label in the setup pane.
+_SETUP: Final = {
+    "model": "Model",
+    "size_bytes": "Size",
+    "dtype": "Dtype",
+    "device": "Device",
+    "storage": "Storage",
+    "cache": "Loads",
+    "durability": "Saves",
+    "repeats": "Rounds",
+}
+
+
+class ExploreScreen(Screen[None]):
+    """Draws an `Explorer`, and turns keys and clicks into messages for the app.
+
+    Args:
+        glyphs: The signs to draw with.
+        keys: Action -> key, for the labels of the switches.
+        ascii_only: Draw bars and borders with plain characters.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = list(ACTIONS)
+
+    class SetupRequested(Message):
+        """Somebody wants to change the setup, beginning at a field."""
+
+        def __init__(self, field: str) -> None:
+            super().__init__()
+            self.field = field
+
+    def __init__(self, glyphs: Glyphs, keys: Mapping[str, str], *, ascii_only: bool) -> None:
+        super().__init__(classes="-ascii" if ascii_only else "")
+        self._glyphs = glyphs
+        self._keys = keys
+        self._ascii_only = ascii_only
+        self._explorer: Explorer | None = None
+        self._drawn: Explorer | None = None
+        self._where = self._hint = ""
+        self._view: View = "save"
+        self._pane = "methods"
+        self._cell = ""
+        self.shown: Run | None = None
+        self.results: tuple[MethodResult, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """The panes from top to bottom."""
+        yield Static(id="too-small")
+        yield Static(id="title")
+        with Horizontal(id="body"):
+            with Vertical(id="left"):
+                with Pane("switches", "Optimizations"):
+                    for switch in SWITCHES:
+                        yield SwitchRow(switch, self._keys[switch], ascii_only=self._ascii_only)
+                    yield Static(id="cell")
+                with Pane("setup", "Setup", f"{self._keys['setup']} change"):
+                    yield OptionList(id="setup")
+            with Vertical(id="right"):
+                yield Static(id="tabs")
+                with Pane("methods", "Methods", "space select · enter run only this, or details"):
+                    yield Static(id="heading")
+                    yield MethodTable(self._glyphs)
+                with Pane("chart", "", f"{self._keys['chart']} next chart"), VerticalScroll(id="chart-scroll"):
+                    yield Chart(ascii_only=self._ascii_only)
+                with Pane("log", "Log"):
+                    yield Log(id="log", max_lines=1000)
+        yield Static(id="advice", markup=False)
+        yield LiveStrip(ascii_only=self._ascii_only)
+        yield Static(id="command", markup=False)
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """The methods have the focus first."""
+        self.query_one(MethodTable).focus()
+        self._show_tabs()
+        if self._explorer is not None:
+            self.show(self._explorer, self._where, self._hint)
+
+    # Drawing -------------------------------------------------------------------------------------------------------
+
+    @property
+    def current(self) -> Row | None:
+        """The highlighted method."""
+        return self.query_one(MethodTable).current
+
+    def show(self, explorer: Explorer, where: str, hint: str) -> None:
+        """Draw a state.
+
+        Args:
+            explorer: What is known.
+            where: The storage for people: its folder and its file system.
+            hint: What to do where nothing runs.
+        """
+        self._explorer, self._where, self._hint = explorer, where, hint
+        if not self.is_mounted:  # it will be drawn when it is
+            return
+        old, self._drawn = self._drawn, explorer
+        moved = (
+            old is None
+            or explorer.session.run is not old.session.run
+            or explorer.runs is not old.runs
+            or explorer.plan is not old.plan
+        )
+        if moved:
+            self.shown = explorer.shown
+            self.results = method_results(self.shown) if self.shown is not None else ()
+            self._show_chart()
+        if moved or old is None or explorer.switches != old.switches or explorer.chosen != old.chosen:
+            self._show_settings(explorer)
+        self._show_rows(explorer)
+        self.query_one(LiveStrip).show(explorer, hint)
+        if old is None or explorer.running != old.running:
+            self.refresh_bindings()
+
+    def write(self, line: str) -> None:
+        """Add a line to the log."""
+        self.query_one(Log).write_line(line)
+
+    def _show_rows(self, explorer: Explorer, *, all_again: bool = False) -> None:
+        table = self.query_one(MethodTable)
+        newest = self.shown.run_id if self.shown is not None else ""
+        table.show(rows(explorer, self.results, newest), all_again=all_again)
+        if explorer.cell != self._cell:
+            self._cell = explorer.cell
+            table.highlight(explorer.cell)
+
+    def _show_settings(self, explorer: Explorer) -> None:
+        """Everything that only people change: title, switches, setup, command line, advice."""
+        plan = explorer.plan
+        size = size_argument(plan.size_bytes) if plan.size_bytes is not None else ""
+        parts = [" ".join(filter(None, (plan.model, size, "" if plan.dtype == "auto" else plan.dtype)))]
+        parts += [
+            plan.device,
+            self._where,
+            f"{plan.cache} loads",
+            f"{plan.durability} saves",
+            rounds_words(plan.repeats),
+        ]
+        self.query_one("#title", Static).update(
+            Content.assemble((" ckpt-tui ", "bold $primary"), (f" {' · '.join(parts)}", "$foreground 80%"))
+        )
+        values = {"concurrency": str(plan.concurrency), "chunking": size_argument(plan.chunk_bytes)}
+        values["compression"] = str(plan.codec)
+        for switch, is_on in zip(SWITCHES, explorer.switches, strict=True):
+            row = self.query_one(f"#switch-{switch}", SwitchRow)
+            row.on, row.value = is_on, values[switch]
+        self.query_one("#cell", Static).update(self._cell_words(explorer))
+        self._show_setup(plan)
+        try:
+            command = run_command(explorer.plan_for(explorer.next_methods))
+        except RequestError as error:
+            command = str(error)
+        self.query_one("#command", Static).update(
+            Content.assemble(("$ ", "$primary"), (command, ""), (f"  ({self._keys['copy']} copies)", "$foreground 50%"))
+        )
+        advice = self.shown.advice if self.shown is not None else ()
+        more = f"  (and {len(advice) - 1} more in the log)" if len(advice) > 1 else ""
+        note = self.query_one("#advice", Static)
+        note.update(f"! {advice[0]}{more}" if advice else "")
+        note.set_class(bool(advice), "-some")
+
+    def _show_setup(self, plan: Plan) -> None:
+        setup = self.query_one("#setup", OptionList)
+        values = {name: str(getattr(plan, name)) for name in _SETUP}
+        values["size_bytes"] = size_argument(plan.size_bytes) if plan.size_bytes is not None else "its own"
+        lines = [
+            Content.assemble((f"{label:<9}", "$foreground 60%"), (values[name], "")) for name, label in _SETUP.items()
+        ]
+        highlighted = setup.highlighted
+        setup.set_options(lines)
+        setup.highlighted = highlighted
+
+    def _cell_words(self, explorer: Explorer) -> Content:
+        """What the three switches make, and what that brings."""
+        result = next((result for result in self.results if result.method == explorer.cell), None)
+        words = f"not measured: {self._keys['run']} measures it" if result is None else result.status
+        if result is not None and result.save is not None and result.load is not None:
+            save, load = speedup_words(result.save), speedup_words(result.load)
+            words = f"save {save}, load {load}" if save and load else "tensorstore not measured"
+        if explorer.cell == "tensorstore":
+            words = "all off: the baseline"
+        return Content.assemble(
+            ("= ", "$foreground 60%"), (explorer.cell, "bold $accent"), (f"\n  {words}", "$foreground 80%")
+        )
+
+    def _show_chart(self) -> None:
+        pane = self.query_one("#chart-pane", Pane)
+        pane.border_title = TITLES[self._view]
+        width = self.query_one("#chart-scroll").scrollable_content_region.width
+        self.query_one(Chart).show(self.results, self._view, width)
+
+    def _show_tabs(self) -> None:
+        """Which pane a small screen shows, and the line to choose another by mouse."""
+        for name in _TABS:
+            self.set_class(name == self._pane, f"-pane-{name}")
+        tabs = []
+        for name in _TABS:
+            style = "b $primary reverse" if name == self._pane else "$foreground 70%"
+            tabs.append(f"[@click=screen.show_pane('{name}')][{style}] {name.capitalize()} [/][/]")
+        self.query_one("#tabs", Static).update(Content.from_markup(" ".join(tabs) + "  [$foreground 50%]tab: next[/]"))
+
+    # Size ----------------------------------------------------------------------------------------------------------
+
+    def on_resize(self, event: Resize) -> None:
+        """Lay out anew; nothing is lost, only hidden."""
+        width, height = event.size
+        self.set_class(width < MIN_COLUMNS or height < MIN_LINES, "-tiny")
+        self.set_class(width < ROOMY_COLUMNS or height < ROOMY_LINES, "-compact")
+        self.set_class(width >= WIDE_COLUMNS and height >= WIDE_LINES, "-wide")
+        self.query_one("#too-small", Static).update(
+            f"{width}x{height} is too small: make it {MIN_COLUMNS}x{MIN_LINES}. What runs goes on."
+        )
+        self.call_after_refresh(self._draw_again)
+
+    def _draw_again(self) -> None:
+        if self._explorer is None:
+            return
+        width = self.query_one(MethodTable).scrollable_content_region.width
+        self.query_one("#heading", Static).update(heading(width, self._glyphs))
+        self._show_rows(self._explorer, all_again=True)
+        self._show_chart()
+
+    # Actions -------------------------------------------------------------------------------------------------------
+
+    def action_chart(self) -> None:
+        """The next view."""
+        self._view = VIEWS[(VIEWS.index(self._view) + 1) % len(VIEWS)]
+        if self.has_class("-compact"):
+            self.action_show_pane("chart")
+        self._show_chart()
+
+    def action_log(self) -> None:
+        """Show the log in the chart's place, or the chart again."""
+        if self.has_class("-compact"):
+            self.action_show_pane("methods" if self._pane == "log" else "log")
+        else:
+            self.toggle_class("-log")
+            self.call_after_refresh(self._draw_again)
+
+    def action_maximise(self) -> None:
+        """The focused pane alone, or all again."""
+        if self.maximized is not None:
+            self.minimize()
+        elif (pane := self._focused_pane()) is not None:
+            self.maximize(pane)
+        self.call_after_refresh(self._draw_again)
+
+    def action_show_pane(self, name: str) -> None:
+        """Bring a pane to the front and focus it."""
+        if name in _TABS:
+            self._pane = name
+            self._show_tabs()
+        self.query_one(_FOCUS[name]).focus()
+        self.call_after_refresh(self._draw_again)
+
+    def action_next_pane(self, step: int = 1) -> None:
+        """Go through the panes; on a small screen each comes to the front."""
+        names = [name for name in _FOCUS if self.has_class("-compact") or self.query_one(f"#{name}-pane").display]
+        focused = self._focused_pane()
+        here = str(focused.id).removesuffix("-pane") if focused is not None else "methods"
+        self.action_show_pane(names[(names.index(here) + step) % len(names)] if here in names else names[0])
+
+    def action_previous_pane(self) -> None:
+        """The other way round."""
+        self.action_next_pane(-1)
+
+    def _focused_pane(self) -> Widget | None:
+        if self.focused is None:
+            return None
+        return next((node for node in self.focused.ancestors if isinstance(node, Pane)), None)
+
+    @on(OptionList.OptionSelected, "#setup")
+    def _setup_chosen(self, event: OptionList.OptionSelected) -> None:
+        self.post_message(self.SetupRequested(list(_SETUP)[event.option_index]))

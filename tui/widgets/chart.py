@@ -1,0 +1,76 @@
+"""The bar chart of the explorer."""
+
+from typing import Final, Literal, get_args
+
+from textual.content import Content
+from textual.widgets import Static
+
+from state.export import speedup_words
+from state.results import MethodResult
+from state.units import format_bytes, format_seconds
+from tui.charts import Bar, bar_lines, labels_of
+
+View = Literal["save", "load", "size", "speed-up"]
+VIEWS: Final[tuple[View, ...]] = get_args(View)
+TITLES: Final[dict[View, str]] = {
+    "save": "Save time, s (lower is better)",
+    "load": "Load time, s (lower is better)",
+    "size": "Size on disk (lower is better)",
+    "speed-up": "Times faster than tensorstore (higher is better)",
+}
+#: A glyph for each operation, so that colour is not all that tells them apart.
+_GLYPHS: Final = {"save": "█", "load": "▓", "size": "▒"}
+_ASCII_GLYPHS: Final = {"save": "#", "load": "=", "size": "+"}
+
+
+class Chart(Static):
+    """Bars of everything that was measured so far, in one of four views.
+
+    Args:
+        ascii_only: Draw with plain characters.
+    """
+
+    DEFAULT_CSS = "Chart { height: auto; padding: 0 1; }"
+
+    def __init__(self, *, ascii_only: bool) -> None:
+        super().__init__(id="chart")
+        self._glyphs = _ASCII_GLYPHS if ascii_only else _GLYPHS
+
+    def show(self, results: tuple[MethodResult, ...], view: View, width: int) -> None:
+        """Draw one view of the results."""
+        bars = self._bars(results, view)
+        if not bars:
+            self.update(Content.styled(_nothing(results, view), "$foreground 60%"))
+            return
+        label_width = len(labels_of(bars)[0])
+        parts: list[tuple[str, str]] = []
+        for bar, text in zip(bars, bar_lines(bars, width=max(10, width - 2)), strict=True):
+            kind = next(kind for kind, glyph in self._glyphs.items() if glyph == bar.glyph)
+            parts += [(text[:label_width], "$foreground"), (f"{text[label_width:]}\n", f"${kind}")]
+        self.update(Content.assemble(*parts))
+
+    def _bars(self, results: tuple[MethodResult, ...], view: View) -> list[Bar]:
+        glyphs = self._glyphs
+        if view == "size":
+            return [
+                Bar(r.method, r.stored_bytes, format_bytes(r.stored_bytes), glyphs["size"])
+                for r in results
+                if r.stored_bytes is not None
+            ]
+        bars = []
+        for result in results:
+            for operation, summary in (("save", result.save), ("load", result.load)):
+                if summary is None:
+                    continue
+                if view == operation:
+                    bars.append(Bar(result.method, summary.median_s, format_seconds(summary.median_s), glyphs[view]))
+                elif view == "speed-up" and summary.speedup_vs_tensorstore is not None:
+                    name = f"{result.method} {operation}"
+                    bars.append(Bar(name, summary.speedup_vs_tensorstore, speedup_words(summary), glyphs[operation]))
+        return bars
+
+
+def _nothing(results: tuple[MethodResult, ...], view: View) -> str:
+    if view == "speed-up" and any(result.save is not None for result in results):
+        return "tensorstore is what others are compared with, and it has no result yet: select it and press r"
+    return "bars grow here as results come: press r"
