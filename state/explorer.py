@@ -102,6 +102,17 @@ class Explorer(msgspec.Struct, frozen=True):
         """
         return msgspec.structs.replace(self.plan, methods=methods)
 
+    @property
+    def twin(self) -> Plan:
+        """The plan of the run that goes on, or of the one that would be next.
+
+        Raises:
+            RequestError: If no method is chosen.
+        """
+        if self.session.run is not None and self.running:
+            return self.session.run.plan
+        return self.plan_for(self.next_methods)
+
     def queued(self, method: str) -> bool:
         """Whether the run that goes on will still measure this method, as the plan has it now."""
         run = self.session.run

@@ -4,9 +4,13 @@ from typing import Final
 
 from textual.binding import Binding
 
+#: The three switches share a place in the footer.
+_TOGGLE: Final = Binding.Group("Toggle", compact=True)
+
 
 def _binding(action: str, key: str, name: str, description: str, tooltip: str, *, footer: bool = False) -> Binding:
-    return Binding(key, action, description, show=footer, tooltip=tooltip, id=name)
+    group = _TOGGLE if action.startswith("app.flip") else None
+    return Binding(key, action, description, show=footer, tooltip=tooltip, id=name, group=group)
 
 
 #: In the order of the footer and of the help. The id is the name under which people rebind the key.

@@ -282,7 +282,7 @@ class ExplorerApp(App[None]):
     def action_copy(self) -> None:
         """Copy the command line twin."""
         try:
-            command = run_command(self.explorer.plan_for(self.explorer.next_methods))
+            command = run_command(self.explorer.twin)
         except CkptTuiError as error:
             self.notify(str(error), severity="warning")
             return

@@ -129,7 +129,7 @@ def _time(operation: Operation, row: Row, glyphs: Glyphs) -> str:
     if row.operation == operation and row.progress is not None:
         share = row.progress.fraction
         filled = round(6 * share)
-        return f"{glyphs.estimate}{share:>3.0%} {glyphs.full * filled}{glyphs.empty * (6 - filled)}"
+        return f"{glyphs.estimate}{share:.0%} {glyphs.full * filled}{glyphs.empty * (6 - filled)}"
     summary = _summary(row, operation)
     if summary is None:
         return ""

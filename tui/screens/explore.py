@@ -12,7 +12,7 @@ from textual.events import Resize
 from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Log, OptionList, Static
+from textual.widgets import Footer, OptionList, RichLog, Static
 
 from state.command_line import run_command
 from state.errors import RequestError
@@ -48,7 +48,7 @@ _FOCUS: Final = {
     "log": "#log",
 }
 #: Panes that share one place on a small screen.
-_TABS: Final = ("methods", "chart", "setup", "log")
+_TABS: Final = ("setup", "methods", "chart", "log")
 #: Field of the plan -> its label in the setup pane.
 _SETUP: Final = {
     "model": "Model",
@@ -114,7 +114,7 @@ class ExploreScreen(Screen[None]):
                 with Pane("chart", "", f"{self._keys['chart']} next chart"), VerticalScroll(id="chart-scroll"):
                     yield Chart(ascii_only=self._ascii_only)
                 with Pane("log", "Log"):
-                    yield Log(id="log", max_lines=1000)
+                    yield RichLog(id="log", max_lines=1000, wrap=True, min_width=0)
         yield Static(id="advice", markup=False)
         yield LiveStrip(ascii_only=self._ascii_only)
         yield Static(id="command", markup=False)
@@ -165,7 +165,7 @@ class ExploreScreen(Screen[None]):
 
     def write(self, line: str) -> None:
         """Add a line to the log."""
-        self.query_one(Log).write_line(line)
+        self.query_one(RichLog).write(line)
 
     def _show_rows(self, explorer: Explorer, *, all_again: bool = False) -> None:
         table = self.query_one(MethodTable)
@@ -198,11 +198,11 @@ class ExploreScreen(Screen[None]):
         self.query_one("#cell", Static).update(self._cell_words(explorer))
         self._show_setup(plan)
         try:
-            command = run_command(explorer.plan_for(explorer.next_methods))
+            command = run_command(explorer.twin)
         except RequestError as error:
             command = str(error)
         self.query_one("#command", Static).update(
-            Content.assemble(("$ ", "$primary"), (command, ""), (f"  ({self._keys['copy']} copies)", "$foreground 50%"))
+            Content.assemble((f"{self._keys['copy']} copies ", "$foreground 50%"), ("$ ", "$primary"), command)
         )
         advice = self.shown.advice if self.shown is not None else ()
         more = f"  (and {len(advice) - 1} more in the log)" if len(advice) > 1 else ""
@@ -237,8 +237,8 @@ class ExploreScreen(Screen[None]):
     def _show_chart(self) -> None:
         pane = self.query_one("#chart-pane", Pane)
         pane.border_title = TITLES[self._view]
-        width = self.query_one("#chart-scroll").scrollable_content_region.width
-        self.query_one(Chart).show(self.results, self._view, width)
+        room = self.query_one("#chart-scroll").scrollable_content_region
+        self.query_one(Chart).show(self.results, self._view, room.width, room.height)
 
     def _show_tabs(self) -> None:
         """Which pane a small screen shows, and the line to choose another by mouse."""

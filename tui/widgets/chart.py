@@ -36,18 +36,31 @@ class Chart(Static):
         super().__init__(id="chart")
         self._glyphs = _ASCII_GLYPHS if ascii_only else _GLYPHS
 
-    def show(self, results: tuple[MethodResult, ...], view: View, width: int) -> None:
-        """Draw one view of the results."""
-        bars = self._bars(results, view)
-        if not bars:
+    def show(self, results: tuple[MethodResult, ...], view: View, width: int, height: int) -> None:
+        """Draw one view of the results, and the next ones below it as far as there is room."""
+        parts = self._part(results, view, width)
+        if not parts:
             self.update(Content.styled(_nothing(results, view), "$foreground 60%"))
             return
+        for number in range(1, len(VIEWS)):
+            other = VIEWS[(VIEWS.index(view) + number) % len(VIEWS)]
+            more = self._part(results, other, width)
+            if not more or len(parts) // 2 + len(more) // 2 + 2 * number > height:
+                break
+            parts += [(f"\n{TITLES[other]}\n", "bold"), *more]
+        self.update(Content.assemble(*parts))
+
+    def _part(self, results: tuple[MethodResult, ...], view: View, width: int) -> list[tuple[str, str]]:
+        """Two pieces a line: the label and the bar."""
+        bars = self._bars(results, view)
+        if not bars:
+            return []
         label_width = len(labels_of(bars)[0])
+        kinds = {glyph: kind for kind, glyph in self._glyphs.items()}
         parts: list[tuple[str, str]] = []
         for bar, text in zip(bars, bar_lines(bars, width=max(10, width - 2)), strict=True):
-            kind = next(kind for kind, glyph in self._glyphs.items() if glyph == bar.glyph)
-            parts += [(text[:label_width], "$foreground"), (f"{text[label_width:]}\n", f"${kind}")]
-        self.update(Content.assemble(*parts))
+            parts += [(text[:label_width], "$foreground"), (f"{text[label_width:]}\n", f"${kinds[bar.glyph]}")]
+        return parts
 
     def _bars(self, results: tuple[MethodResult, ...], view: View) -> list[Bar]:
         glyphs = self._glyphs

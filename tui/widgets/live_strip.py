@@ -53,11 +53,12 @@ class LiveStrip(Static):
             return
         done = f"trial {min(explorer.session.done_count + 1, len(run.records))}/{len(run.records)}"
         left_s = run_left_s(run, progress)
-        left = f"{self._estimate}{format_duration(left_s)} left" if left_s is not None else "time left: after a round"
+        if left_s is not None:
+            done += f", {self._estimate}{format_duration(left_s)} left"
         if progress is None:
             waiting = "importing libraries" if explorer.session.worker != "ready" else "building the model"
             what = "between two trials" if explorer.session.done_count else waiting
-            self.update(Content.assemble((f"{what} ", "bold $primary"), (f" {done} · {left}", "")))
+            self.update(Content.assemble((f"{what} ", "bold $primary"), (f" {done}", "")))
             return
         if self._last is None or progress.trial != self._last.trial:
             self._last = progress
@@ -69,22 +70,25 @@ class LiveStrip(Static):
         self.update(
             Content.assemble(
                 (f"{trial.method} {trial.operation} {progress.phase or 'start'} ", "bold $primary"),
-                f"{self._figures(progress)} · {done} · {left} ",
+                f" {' · '.join(self._figures(progress, done))} ",
                 (self._spark(), "$primary"),
             )
         )
 
-    def _figures(self, progress: Progress) -> str:
+    def _figures(self, progress: Progress, done: str) -> list[str]:
+        """The dearest first, since the end may be cut off."""
         parts = [f"{progress.elapsed_s:.0f} s"]
         if progress.phase in ("measure", "sync") and progress.moved_bytes:
-            parts.append(f"{self._estimate}{format_rate(progress.rate_bytes_per_s)}")
             if progress.left_s is not None:
-                parts.append(f"{format_duration(progress.left_s)} to go")
-        parts += [f"{format_bytes(progress.rss_bytes)} memory", f"{progress.cpu_fraction:.1f} cores"]
+                parts[0] += f", {self._estimate}{format_duration(progress.left_s)} to go"
+            parts.append(f"{self._estimate}{format_rate(progress.rate_bytes_per_s)}")
+        parts.append(done)
+        if progress.rss_bytes:
+            parts.append(f"{format_bytes(progress.rss_bytes)} memory, {progress.cpu_fraction:.1f} cores")
         if progress.gpu_bytes is not None:
             parts.append(f"{format_bytes(progress.gpu_bytes)} GPU memory")
-        return " · ".join(parts)
+        return parts
 
     def _spark(self) -> str:
-        width = max(0, min(60, self.size.width - 118))
+        width = max(0, min(60, self.size.width - 100))
         return sparkline(list(self._rates), width, self._levels)
