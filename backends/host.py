@@ -1,8 +1,10 @@
 """Look at the machine: the record that goes with every run. A probe that fails leaves its field empty."""
 
+import datetime
 import importlib.metadata
 import os
 import platform
+import secrets
 import sys
 from pathlib import Path
 from typing import Final
@@ -12,6 +14,8 @@ import psutil
 from backends.pagecache import can_drop_caches
 from backends.storage import filesystem_of
 from state.environment import Environment
+from state.events import RunRequested
+from state.plan import Plan
 
 _LIBRARIES: Final = ("ckpt-tui", "torch", "tensorstore", "jax", "transformers", "safetensors", "numpy", "ml-dtypes")
 #: Prefixes of variables that change threads, allocators or input and output of the libraries.
@@ -39,6 +43,13 @@ def environment(storage: Path) -> Environment:
         variables={name: value for name, value in sorted(variables.items()) if name.startswith(_PREFIXES)},
         can_drop_caches=can_drop_caches(),
     )
+
+
+def new_request(plan: Plan) -> RunRequested:
+    """A request to measure a plan here and now, under a name of its own that sorts by time."""
+    now = datetime.datetime.now(datetime.UTC)
+    run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return RunRequested(run_id, now.isoformat(timespec="seconds"), plan, environment(Path(plan.storage)))
 
 
 def _version(distribution: str) -> str | None:

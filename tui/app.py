@@ -18,6 +18,7 @@ from textual.screen import Screen
 from textual.worker import Worker
 
 from backends import scratch
+from backends.host import new_request
 from backends.launcher import Launcher
 from backends.storage import check_storage, filesystem_of
 from state.autosave import autosave
@@ -39,7 +40,6 @@ from state.run import Failure
 from state.settings import Settings
 from state.steps import Switch
 from tui.actions import ACTIONS, DEFAULT_KEYS
-from tui.headless import new_request
 from tui.hints import hint
 from tui.narrate import narrate
 from tui.rows import ASCII, BLOCKS

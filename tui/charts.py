@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-import plotext
-
 from state.results import MethodResult
 from state.units import format_bytes, format_seconds
 
@@ -40,6 +38,8 @@ def bar_lines(bars: Sequence[Bar], *, width: int) -> list[str]:
     labels = labels_of(bars)
     if not bars or width <= len(labels[0]) or not any(bar.value > 0 for bar in bars):
         return labels
+    import plotext  # takes a fifth of a second, and nobody needs it before the first result
+
     plotext.terminal.limit(False, False)  # otherwise sizes are cut to what it believes the terminal to be
     figure = plotext.figure
     figure.clear()

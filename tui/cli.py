@@ -56,10 +56,14 @@ def explore(context: click.Context, /, **options: Any) -> int:
     # Under textual-serve the "terminal" is a pipe to the browser.
     if "TEXTUAL_DRIVER" not in os.environ and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise RequestError("the explorer needs a terminal", "use ckpt-tui run where there is none")
-    from tui.app import ExplorerApp
+    from state.paths import data_folder
+    from tui.guard import guarded_terminal
 
-    app = ExplorerApp(plan, available, settings)
-    app.run()
+    with guarded_terminal(f"it was killed; finished results are in {data_folder() / 'runs'}."):
+        from tui.app import ExplorerApp
+
+        app = ExplorerApp(plan, available, settings)
+        app.run()
     return app.return_code or OK
 
 

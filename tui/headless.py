@@ -2,27 +2,16 @@
 
 import asyncio
 import contextlib
-import datetime
-import secrets
 import signal
-from pathlib import Path
 
-from backends.host import environment
+from backends.host import new_request
 from backends.launcher import Launcher
-from state.events import RunRequested
 from state.plan import Plan
 from state.run import Run
 from state.session import Session, reduce
 from tui.progress import ProgressDisplay
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def new_request(plan: Plan) -> RunRequested:
-    """A request with a name of its own that sorts by time."""
-    now = datetime.datetime.now(datetime.UTC)
-    run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    return RunRequested(run_id, now.isoformat(timespec="seconds"), plan, environment(Path(plan.storage)))
 
 
 async def measure(plan: Plan, display: ProgressDisplay) -> tuple[Run, int | None]:

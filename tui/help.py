@@ -7,21 +7,19 @@ from textual.keys import format_key
 
 from tui.actions import ACTIONS
 
-_READING = """\
-Three switches make TensorStore fast or slow: concurrency (many file operations at a time), chunking (large pieces
-instead of 64x64 tiles) and compression. Flip one, and the method that the three make is highlighted in the table:
-tensorstore has all three off, t5x all three on. pytorch is torch.save and torch.load.
-
-r measures every selected method that has no result under the present settings, each save and each load in a process
-of its own, durable, loaded cold, compared bit for bit. Results stay when a switch flips. The first round appears at
-once; later rounds add their spread: ± is half the range over the median. "save x" and "load x" say how many times
-faster than tensorstore; a factor across two runs carries ≈. Anything marked ≈ is an estimate.
-
-■ selected  □ left out   ✓ measured  ▶ running  · queued  ✗ failed  – stopped
-
-Results are kept as JSON in {folder} while a run goes on.
-Settings (theme, keys, defaults) are read from {settings}.
-"""
+_PARAGRAPHS = (
+    "Three switches make TensorStore fast or slow: concurrency (many file operations at a time), chunking (large "
+    "pieces instead of 64x64 tiles) and compression. Flip one, and the method that the three make is highlighted in "
+    "the table: tensorstore has all three off, t5x all three on. pytorch is torch.save and torch.load.",
+    "{run} measures every selected method that has no result under the present settings: each save and each load in "
+    "a process of its own, durable, loaded cold, compared bit for bit. Results stay when a switch flips. The first "
+    'round appears at once; later rounds add their spread: ± is half the range over the median. "save x" and '
+    '"load x" say how many times faster than tensorstore. Whatever carries ≈ is an estimate, so is a factor across '
+    "two runs.",
+    "■ selected  □ left out    ✓ measured  ▶ running  · queued  ✗ failed  – stopped",
+    "Results are kept as JSON in {folder} while a run goes on. Settings (theme, keys, defaults) are read from "
+    "{settings}.",
+)
 
 
 def help_text(keys: Mapping[str, str], *, folder: str, settings: str) -> Content:
@@ -32,7 +30,8 @@ def help_text(keys: Mapping[str, str], *, folder: str, settings: str) -> Content
         folder: Where results are kept.
         settings: The user's settings file.
     """
-    parts: list[tuple[str, str]] = [(f"{_READING.format(folder=folder, settings=settings)}\n", "")]
+    reading = "\n\n".join(_PARAGRAPHS).format(run=keys["run"], folder=folder, settings=settings)
+    parts: list[tuple[str, str]] = [(f"{reading}\n\n", "")]
     for binding in ACTIONS:
         shown = " ".join(format_key(key.strip()) for key in keys[str(binding.id)].split(","))
         parts += [

@@ -22,7 +22,7 @@ from state.plan import Plan
 from state.results import MethodResult, method_results
 from state.run import Run
 from state.steps import SWITCHES
-from state.units import size_argument
+from state.units import format_bytes, size_argument
 from tui.actions import ACTIONS
 from tui.rows import Glyphs, Row, heading, rows
 from tui.widgets.chart import TITLES, VIEWS, Chart, View
@@ -178,8 +178,11 @@ class ExploreScreen(Screen[None]):
     def _show_settings(self, explorer: Explorer) -> None:
         """Everything that only people change: title, switches, setup, command line, advice."""
         plan = explorer.plan
+        model = self.shown.model if self.shown is not None else None
         size = size_argument(plan.size_bytes) if plan.size_bytes is not None else ""
-        parts = [" ".join(filter(None, (plan.model, size, "" if plan.dtype == "auto" else plan.dtype)))]
+        if model is not None:
+            size = f"{format_bytes(model.logical_bytes)} {model.dtypes[0]}"
+        parts = [f"{plan.model} {size}".rstrip()]
         parts += [
             plan.device,
             self._where,

@@ -9,11 +9,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Button, Checkbox, Input, Label, Static
+from textual.widgets import Button, Input, Label, Static
 
 from state.errors import ExportError
 from state.export import check_export, write_export
 from state.run import Run
+from tui.widgets.tick import Tick
 
 #: Suffix -> what it holds, and whether it is written unless told otherwise.
 KINDS: Final = {
@@ -55,8 +56,8 @@ class Export(ModalScreen[None]):
                     yield Label("Name")
                     yield Input(f"ckpt-tui-{self._run.run_id}", id="stem", compact=True, select_on_focus=False)
                 for number, (suffix, (words, chosen)) in enumerate(KINDS.items()):
-                    yield Checkbox(f"{suffix:<13} {words}", chosen, id=f"kind-{number}", compact=True)
-                yield Checkbox("replace files that exist", False, id="overwrite", compact=True)
+                    yield Tick(f"{suffix:<13} {words}", chosen, id=f"kind-{number}", compact=True)
+                yield Tick("replace files that exist", False, id="overwrite", compact=True)
                 yield Static("", id="outcome", markup=False)
             with Horizontal(classes="buttons"):
                 yield Button("Write", id="write", variant="primary", compact=True)
@@ -70,7 +71,7 @@ class Export(ModalScreen[None]):
     def _targets(self) -> list[Path]:
         folder = Path(self.query_one("#folder", Input).value.strip() or ".").expanduser()
         stem = self.query_one("#stem", Input).value.strip()
-        suffixes = [s for n, s in enumerate(KINDS) if self.query_one(f"#kind-{n}", Checkbox).value]
+        suffixes = [s for n, s in enumerate(KINDS) if self.query_one(f"#kind-{n}", Tick).value]
         return [folder / f"{stem}{suffix}" for suffix in suffixes]
 
     def _refusal(self) -> str:
@@ -82,13 +83,13 @@ class Export(ModalScreen[None]):
             return "choose at least one kind of file"
         try:
             for path in targets:
-                check_export(path, overwrite=self.query_one("#overwrite", Checkbox).value)
+                check_export(path, overwrite=self.query_one("#overwrite", Tick).value)
         except ExportError as error:
             return str(error).replace("allow it with --overwrite", "choose to replace it")
         return ""
 
     @on(Input.Changed)
-    @on(Checkbox.Changed)
+    @on(Tick.Changed)
     def _check(self) -> None:
         self._say(self._refusal(), failed=True)
 
@@ -105,7 +106,7 @@ class Export(ModalScreen[None]):
             self.app.bell()
             self._say(refusal, failed=True)
             return
-        self._write(self._targets(), self.query_one("#overwrite", Checkbox).value)
+        self._write(self._targets(), self.query_one("#overwrite", Tick).value)
 
     @work(exclusive=True)
     async def _write(self, targets: list[Path], overwrite: bool) -> None:
