@@ -64,6 +64,7 @@ class Launcher:
         self._trial_pid: int | None = None
         self._cancelled = asyncio.Event()
         self._ready = False
+        self._running = False
 
     @property
     def pid(self) -> int | None:
@@ -110,38 +111,51 @@ class Launcher:
         """Measure, and yield everything that happens; the first event is the request, the last ends the run.
 
         A worker that dies takes its trial along; a new one goes on with the next.
+
+        Raises:
+            WorkerError: If no worker can be started.
         """
         self._cancelled.clear()
+        self._running = True
         self._storage = Path(request.plan.storage)
-        todo = set(range(len(schedule(request.plan))))
-        deaths = 0
-        yield request
+        try:
+            yield request
+            async with contextlib.aclosing(self._measure(request)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self._running = False
+
+    async def _measure(self, request: RunRequested) -> AsyncGenerator[Event]:
+        """The run by as many workers as it takes."""
+        todo, deaths = set(range(len(schedule(request.plan)))), 0
         while not self._cancelled.is_set():
             current: int | None = None
             await self.start()
             if self._cancelled.is_set():
                 break
             self._send(StartRun(request.run_id, request.plan, tuple(sorted(todo))))
-            async for event in self._until_end(request):
-                yield event
-                match event:
-                    case TrialStarted():
-                        current, deaths = event.trial, 0
-                        todo.discard(event.trial)
-                    case TrialFailed() | TrialFinished():
-                        todo.discard(event.trial)
-                        current = None
-                    case RunFinished() | RunRefused():
-                        return
+            async with contextlib.aclosing(self._until_end(request)) as events:
+                async for event in events:
+                    yield event
+                    match event:
+                        case TrialStarted():
+                            current, deaths = event.trial, 0
+                            todo.discard(event.trial)
+                        case TrialFailed() | TrialFinished():
+                            todo.discard(event.trial)
+                            current = None
+                        case RunFinished() | RunRefused():
+                            return
             deaths += current is None
             if deaths >= _MAX_IDLE_DEATHS and not self._cancelled.is_set():
-                yield RunRefused(Failure("the worker keeps dying", f"see {self.log}", self._log_tail()))
+                yield RunRefused(Failure("the worker keeps dying", f"see {self.log}", self._log_tail(), ours=True))
                 return
         yield RunFinished(cancelled=True)
 
     def cancel(self) -> None:
         """Stop the run: its trial is killed and its scratch removed, then `run` yields its last event."""
-        if self._cancelled.is_set():
+        if self._cancelled.is_set() or not self._running:
             return
         self._cancelled.set()
         if not self._ready:
@@ -241,14 +255,15 @@ class Launcher:
 
     async def _bury(self) -> None:
         """Make sure that the worker is dead, and remove the scratch that it could not."""
-        if self._process is None:
+        process, pipe = self._process, self._pipe
+        if process is None:
             return
-        pid = self._process.pid
         self.kill()
-        await self._process.wait()
-        if self._pipe is not None:
-            self._pipe.close()
-        self._process = None
+        self._process = self._pipe = None  # before the first await: nobody shall bury it twice
+        await process.wait()
+        if pipe is not None:
+            pipe.close()
+        pid = process.pid
         if self._storage is not None:
             for orphan in await asyncio.to_thread(scratch.orphans, self._storage):
                 if orphan.owner.pid == pid and not orphan.owner.foreign:

@@ -133,7 +133,13 @@ def remove(folder: Path) -> None:
                     shutil.rmtree(entry)
                 else:
                     entry.unlink()
-            shutil.rmtree(folder)
+            marker = (folder / MARKER).read_bytes()
+            (folder / MARKER).unlink()
+            try:
+                folder.rmdir()
+            except OSError:  # somebody has put something in meanwhile
+                (folder / MARKER).write_bytes(marker)
+                raise
         except OSError as error:
             raise StorageError(f"{folder} cannot be deleted ({error.strerror})", "delete it by hand") from None
     with contextlib.suppress(OSError):  # there is none where the home cannot be written

@@ -18,6 +18,18 @@ from state.errors import StorageError
 from state.plan import Room
 
 
+def user_path(text: str) -> Path:
+    """The path that somebody typed, with ``~`` for a home.
+
+    Raises:
+        StorageError: If there is no such user.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise StorageError(f"{text!r} names a user who is not here", "write the whole path") from None
+
+
 def check_storage(folder: Path) -> Path:
     """The folder's absolute path, if checkpoints can be written there.
 

@@ -101,7 +101,12 @@ class Worker:
         self._heed_cancel()  # it may have come together with the command to start
         log_start, kills = self._log.stat().st_size, oom_kills()
         pid, read_fd = children.fork(work, close_fds=(self._events_fd,))
-        on_start(pid)
+        try:
+            on_start(pid)
+        except BaseException:
+            children.kill(pid)
+            os.close(read_fd)
+            raise
         try:
             status = children.follow(pid, read_fd, limits, on_event, self._commands.fd, self._on_command)
         except ChildKilledError as error:

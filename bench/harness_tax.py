@@ -106,10 +106,12 @@ def refresh_memory() -> None:
     """Let the kernel come to rest, then make it get memory from its host, which it keeps for the next two seconds."""
     time.sleep(PAUSE_S)
     if os.fork() == 0:
-        with mmap.mmap(-1, FRESH_BYTES) as memory:
-            for offset in range(0, FRESH_BYTES, 16 * MIB):
-                memory[offset : offset + 16 * MIB] = bytes(16 * MIB)
-        os._exit(0)
+        try:
+            with mmap.mmap(-1, FRESH_BYTES) as memory:
+                for offset in range(0, FRESH_BYTES, 16 * MIB):
+                    memory[offset : offset + 16 * MIB] = bytes(16 * MIB)
+        finally:
+            os._exit(0)
     os.wait()
 
 

@@ -42,6 +42,10 @@ class SettingsError(RequestError):
     """The user's settings cannot be used."""
 
 
+class OutputError(CkptTuiError):
+    """Standard output cannot be written."""
+
+
 class UnavailableError(RequestError):
     """A method, device or library that was asked for is not there."""
 

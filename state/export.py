@@ -234,6 +234,14 @@ def check_export(path: Path, *, overwrite: bool = False) -> Path:
     Raises:
         ExportError: If the suffix is unknown, the folder is missing or the file exists.
     """
+    try:
+        _refuse_target(path, overwrite=overwrite)
+    except (OSError, ValueError, RuntimeError) as error:  # a name too long, a null byte, links in a circle
+        raise ExportError(f"{str(path)!a} is no name for a file here ({error})", "choose another name") from None
+    return path
+
+
+def _refuse_target(path: Path, *, overwrite: bool) -> None:
     if not any(path.name.lower().endswith(suffix) for suffix in EXPORTERS):
         raise ExportError(f"{path} has no suffix that says what to write", f"choose one of {', '.join(EXPORTERS)}")
     if path.parent.exists() and not path.parent.is_dir():
@@ -244,9 +252,8 @@ def check_export(path: Path, *, overwrite: bool = False) -> Path:
         raise ExportError(f"{path} is a folder", "choose another name")
     if not os.access(path.parent, os.W_OK):
         raise ExportError(f"nothing can be written into {path.parent}", "choose another folder")
-    if path.exists() and not overwrite:
+    if os.path.lexists(path) and not overwrite:  # a link to nowhere, too
         raise ExportError(f"{path} exists already", "choose another name, or allow it with --overwrite")
-    return path
 
 
 def write_export(run: Run, path: Path, *, overwrite: bool = False) -> None:

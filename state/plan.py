@@ -89,6 +89,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
         if not 1 <= self.repeats <= 1000:
             raise RequestError(f"{self.repeats} rounds are out of range", "choose from 1 to 1000")
+        for name in (self.model, self.storage):
+            try:
+                name.encode()
+            except UnicodeEncodeError:
+                raise RequestError(f"{name!a} is no UTF-8 text", "rename it") from None
         if not 0 <= self.seed < 2**63:
             raise RequestError(f"a seed of {self.seed} is out of range", "choose from 0 to 2^63 - 1")
         for name, value in (("stall timeout", self.stall_timeout_s), ("timeout", self.timeout_s)):

@@ -93,10 +93,10 @@ class MethodResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _trusted(run: Run, method: str) -> tuple[list[Result], list[Result]]:
-    """The measured saves and loads of a method, without the rounds whose load failed."""
+    """The measured saves and loads of a method, without the rounds whose load failed or never came."""
     saves, loads = run.of(method, "save"), run.of(method, "load")
-    failed = {record.trial.round for record in loads if record.status == "failed"}
-    saved = [record.result for record in saves if record.result is not None and record.trial.round not in failed]
+    unproven = {record.trial.round for record in loads if record.status in ("failed", "cancelled")}
+    saved = [record.result for record in saves if record.result is not None and record.trial.round not in unproven]
     return saved, [record.result for record in loads if record.result is not None]
 
 

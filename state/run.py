@@ -106,11 +106,13 @@ class Failure(msgspec.Struct, frozen=True):
         what: What happened, in one sentence without a full stop.
         do: What to try.
         log: The last lines that the trial wrote, perhaps with a traceback.
+        ours: Whether the program is at fault, and not the request.
     """
 
     what: str
     do: str = ""
     log: str = ""
+    ours: bool = False
 
 
 class TrialRecord(msgspec.Struct, frozen=True):

@@ -1,14 +1,17 @@
 """The command line. Textual, matplotlib and the like are imported by the commands that need them, when they do."""
 
+import contextlib
+import io
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from state.errors import CkptTuiError, RequestError, WorkerError
+from state.errors import CkptTuiError, OutputError, RequestError, WorkerError
 from state.plan import Plan
 from state.run import Run
 from tui.plan_options import make_plan, plan_options
@@ -114,7 +117,7 @@ def run(*, output: str, exports: tuple[Path, ...], overwrite: bool, quiet: bool,
     plan = make_plan(available=tuple(registry.entries()), **options)
     for number, path in enumerate(exports):
         check_export(path, overwrite=overwrite)
-        if path.resolve() in [earlier.resolve() for earlier in exports[:number]]:
+        if os.path.realpath(path) in [os.path.realpath(earlier) for earlier in exports[:number]]:
             raise RequestError(f"--export {path} is given twice", "give each file once")
     return _run(plan, output, exports, overwrite=overwrite, quiet=quiet)
 
@@ -134,9 +137,10 @@ def _run(plan: Plan, output: str, exports: tuple[Path, ...], *, overwrite: bool,
     finished = any(record.result is not None for record in measured.records)
     refusal = measured.refusal
     if refusal is not None and not finished:
-        raise RequestError(refusal.what, refusal.do)
+        raise (WorkerError if refusal.ours else RequestError)(refusal.what, refusal.do)
     try:
-        print_report(measured, output)
+        with _output():
+            print_report(measured, output)
     finally:  # a reader that has gone, as in `ckpt-tui run | head`, must not cost the files
         exported = _export(measured, exports, overwrite=overwrite, quiet=quiet)
     if stopped_by is not None:
@@ -146,6 +150,25 @@ def _run(plan: Plan, output: str, exports: tuple[Path, ...], *, overwrite: bool,
         click.echo(f"ckpt-tui: {refusal.what}: {refusal.do}.", err=True)
     verified = all(result.status == "done" and result.verified for result in method_results(measured))
     return OK if verified and exported else SOME_FAILED
+
+
+@contextlib.contextmanager
+def _output() -> Iterator[None]:
+    """For what goes to standard output: it may be full, or its reader may have gone.
+
+    Raises:
+        OutputError: If it is full.
+        BrokenPipeError: If nobody reads.
+    """
+    try:
+        yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+        raise OutputError(f"standard output cannot be written ({error.strerror})", "use --export FILE") from None
 
 
 def _export(measured: Run, paths: tuple[Path, ...], *, overwrite: bool, quiet: bool) -> bool:
@@ -171,7 +194,8 @@ def methods() -> int:
     from backends.methods import registry
     from tui.report import print_methods
 
-    print_methods(registry.entries().values())
+    with _output():
+        print_methods(registry.entries().values())
     return OK
 
 
@@ -181,7 +205,8 @@ def models() -> int:
     from backends.architectures import architectures
     from tui.report import print_models
 
-    print_models(architectures())
+    with _output():
+        print_models(architectures())
     return OK
 
 
@@ -193,20 +218,22 @@ def doctor(storage: str, yes: bool) -> int:
 
     Exit status: 0 all well, 1 something is wrong.
     """
-    from backends.storage import check_storage
+    from backends.storage import check_storage, user_path
     from tui.doctor import examine
 
-    return OK if examine(check_storage(Path(storage).expanduser()), remove_orphans=yes) else SOME_FAILED
+    return OK if examine(check_storage(user_path(storage)), remove_orphans=yes) else SOME_FAILED
 
 
 def main() -> NoReturn:
     """Run the command line and exit with its status."""
     try:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a sign that a terminal lacks must not cost the results
         status = cli.main(prog_name="ckpt-tui", standalone_mode=False)
-        sys.stdout.flush()
     except click.ClickException as error:
         sys.exit(_say(error.format_message().rstrip("."), WRONG_REQUEST))
-    except WorkerError as error:
+    except (WorkerError, OutputError) as error:
         sys.exit(_say(str(error).rstrip("."), SOME_FAILED))
     except CkptTuiError as error:
         sys.exit(_say(str(error).rstrip("."), WRONG_REQUEST))
@@ -215,9 +242,6 @@ def main() -> NoReturn:
     except BrokenPipeError:  # the reader of our output has gone, as in `ckpt-tui run | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(_say(f"standard output cannot be written ({error.strerror}): use --export FILE", SOME_FAILED))
     sys.exit(status)
 
 

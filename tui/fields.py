@@ -1,7 +1,6 @@
 """The setup's fields: how each is read, written, explained, and refused."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import msgspec
@@ -9,7 +8,7 @@ import msgspec
 from backends.architectures import architectures
 from backends.gpus import gpus
 from backends.model_names import check_size, kind_of
-from backends.storage import check_storage
+from backends.storage import check_storage, user_path
 from state.errors import RequestError
 from state.optimizations import Codec
 from state.plan import Cache, Dtype, Durability, Plan
@@ -74,7 +73,7 @@ def fields() -> tuple[Field, ...]:
             "storage",
             "Storage",
             "a folder on the disk to measure",
-            lambda text: str(check_storage(Path(text.strip() or "?").expanduser())),
+            lambda text: str(check_storage(user_path(text.strip() or "?"))),
             lambda p: p.storage,
         ),
         Field(

@@ -1,7 +1,6 @@
 """The options of the command line that make a plan, shared by `run` and `explore`."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
@@ -112,7 +111,7 @@ def make_plan(*, methods: str, storage: str, available: Sequence[str], **fields:
     Raises:
         RequestError: If a method is unknown, a value out of range, or the storage folder cannot be used.
     """
-    from backends.storage import check_storage
+    from backends.storage import check_storage, user_path
 
-    folder = check_storage(Path(storage).expanduser())
+    folder = check_storage(user_path(storage))
     return Plan(methods=expand_methods(methods, available), storage=str(folder), **fields)

@@ -14,10 +14,12 @@ import psutil
 import pytest
 
 from backends import scratch
+from backends.host import new_request
 from backends.launcher import Launcher
 from state.events import (
     CheckpointDeleted,
     Event,
+    ModelBuilding,
     ModelReady,
     PhaseEntered,
     RunFinished,
@@ -296,6 +298,43 @@ def test_kills_at_random_moments_lose_one_trial_at_most(plan: Plan, victim: str,
     assert len(failed_methods) <= 1
     assert all(r.failure and r.failure.what for r in run.records if r.status == "failed")
     assert_clean(plan)
+
+
+def test_a_worker_killed_while_a_child_builds_the_model_leaves_no_child(plan: Plan) -> None:
+    children: list[psutil.Process] = []
+
+    def kill(launcher: Launcher, event: Event) -> None:
+        if isinstance(event, ModelBuilding) and not children and launcher.pid is not None:
+            worker = psutil.Process(launcher.pid)
+            assert wait_until(lambda: bool(worker.children()))
+            children.extend(worker.children())
+            os.kill(worker.pid, signal.SIGKILL)
+
+    run, _ = measure(
+        Plan(model="demo", size_bytes=100_000_000, storage=plan.storage, repeats=1, methods=("pytorch",)), act=kill
+    )
+    assert children
+    assert wait_until(lambda: gone(children))
+    assert run.status == "finished"
+    assert statuses(run) == {"pytorch": DONE}
+    assert_clean(plan)
+
+
+def test_a_cancel_that_comes_after_the_run_does_not_hurt_the_next(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.launcher._CANCEL_S", 0.3)
+
+    async def go() -> list[Event]:
+        launcher = Launcher()
+        try:
+            assert [event async for event in launcher.run(new_request(plan))]
+            launcher.cancel()
+            return [event async for event in launcher.run(new_request(with_methods(plan, *SIX)))]
+        finally:
+            await launcher.close()
+
+    seen = asyncio.run(go())
+    assert seen[-1] == RunFinished(cancelled=False)
+    assert not any(isinstance(event, RunInterrupted) for event in seen)
 
 
 def test_a_worker_that_never_starts_is_given_up(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

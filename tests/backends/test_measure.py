@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -83,6 +84,70 @@ def test_a_durable_save_and_a_cold_load_are_measured_and_proven(method: str, dis
     assert bits(state) == before
     for result in (saved, loaded):
         assert msgspec.json.decode(msgspec.json.encode(result), type=SaveResult | LoadResult) == result
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_durable_save_syncs_the_checkpoint_s_folder_and_its_parent_after_its_files(
+    method: str, disk: Path, state: StateDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    bench = Bench(method, disk)
+    phases: list[str] = []
+    monkeypatch.setattr(bench, "phases", phases)
+    bench.save(state)
+    assert phases[-1] == "sync"
+    assert synced[-2:] == [str(bench.folder), str(bench.folder.parent)]
+
+
+def test_the_disk_is_settled_before_every_clock_and_what_it_did_is_told(
+    disk: Path, state: StateDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench("pytorch", disk)
+    seen: list[tuple[Path, tuple[str, ...]]] = []
+
+    def settle(folder: Path) -> bool:
+        seen.append((folder, tuple(bench.phases)))
+        return False
+
+    monkeypatch.setattr(pagecache, "settle", settle)
+    assert not bench.save(state).settled
+    assert not bench.load(state).settled
+    assert seen == [(bench.folder, ("warm-up", "settle"))] * 2
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="elsewhere nobody counts what is given to the device")
+@pytest.mark.parametrize("method", METHODS)
+def test_cost_is_counted_under_the_clock(method: str, disk: Path, state: StateDict) -> None:
+    bench = Bench(method, disk)
+    saved = bench.save(state)
+    assert (saved.cost.device_write_bytes or 0) >= saved.stored_bytes
+    assert saved.cost.cpu_s > 0
+    assert (bench.load(state).cost.peak_rss_bytes or 0) > 10**7
+
+
+def test_the_time_is_as_long_as_the_method_takes(disk: Path, state: StateDict, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench("pytorch", disk)
+    save, load = PyTorch.save, PyTorch.load
+
+    def slow_save(self: PyTorch, state: StateDict, folder: Path, *, durable: bool) -> None:
+        time.sleep(0.2)
+        save(self, state, folder, durable=durable)
+
+    def slow_load(self: PyTorch, folder: Path, device: torch.device) -> StateDict:
+        time.sleep(0.2)
+        return load(self, folder, device)
+
+    monkeypatch.setattr(PyTorch, "save", slow_save)
+    monkeypatch.setattr(PyTorch, "load", slow_load)
+    assert bench.save(state).returned_s >= 0.2
+    assert bench.load(state).loaded_s >= 0.2
 
 
 @pytest.mark.parametrize("method", METHODS)

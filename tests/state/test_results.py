@@ -21,6 +21,25 @@ def by_method(run: Run) -> dict[str, MethodResult]:
     return {result.method: result for result in method_results(run)}
 
 
+def test_a_save_whose_load_was_stopped_has_no_number_and_is_no_baseline() -> None:
+    plan = Plan(methods=("tensorstore", "pytorch"), repeats=1)
+    session = Session()
+    for event in events(plan, {("tensorstore", "save"): [4.0], ("pytorch", "save"): [1.0], ("pytorch", "load"): [1.0]}):
+        session = reduce(session, event)
+    running = session.run
+    assert running is not None
+    tensorstore, pytorch = method_results(running)
+    assert tensorstore.save is not None
+    assert pytorch.save is not None
+    assert pytorch.save.speedup_vs_tensorstore == 4.0
+    stopped = reduce(session, RunFinished(cancelled=True)).run
+    assert stopped is not None
+    tensorstore, pytorch = method_results(stopped)
+    assert tensorstore.save is None
+    assert pytorch.save is not None
+    assert pytorch.save.speedup_vs_tensorstore is None
+
+
 def test_a_complete_run_has_medians_ranges_and_factors() -> None:
     results = by_method(run_of(PLAN, TIMES))
     save, load = results["pytorch"].save, results["pytorch"].load

@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 from tui.charts import SAVE_PIXEL, Bar, bar_chart
 
 
-def chart(bars: list[Bar], width: int = 80, *, colour: bool = False, ascii_only: bool = False) -> list[str]:
-    return bar_chart("Time", bars, width=width, pixel=SAVE_PIXEL, colour=colour, ascii_only=ascii_only).splitlines()
+def chart(bars: list[Bar], width: int = 80, *, colour: bool = False) -> list[str]:
+    return bar_chart("Time", bars, width=width, pixel=SAVE_PIXEL, colour=colour).splitlines()
 
 
 @given(st.lists(st.floats(1e-6, 1e9), min_size=1, max_size=30), st.integers(40, 200))
@@ -33,10 +33,10 @@ def test_a_value_of_zero_has_no_bar_and_keeps_its_row() -> None:
     assert [line.count("█") > 0 for line in lines[1:]] == [True, False, True]
 
 
-def test_ascii_terminals_get_hashes() -> None:
-    lines = chart([Bar("a", 1.0, "")], ascii_only=True)
-    assert lines[1].isascii()
-    assert "#" in lines[1]
+def test_each_bar_is_drawn_with_its_own_glyph() -> None:
+    lines = chart([Bar("a", 1.0, "", "#"), Bar("b", 1.0, "", "=")])
+    assert lines[1].startswith("a   ###")
+    assert lines[2].startswith("b   ===")
 
 
 def test_colours_and_background_are_only_sent_when_asked_for() -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import pickle
 import re
 import signal
@@ -105,14 +106,19 @@ def test_a_failed_method_exits_with_1_and_the_others_are_reported(
         (("--export", "a.csv", "--export", "./a.csv"), ("a.csv is given twice", "give each file once")),
         (("--storage", "no/such/folder"), ("no/such/folder does not exist",)),
         (("--storage", sys.executable), ("is not a folder",)),
+        (("--storage", "~nobody-of-this-name/x"), ("names a user who is not here",)),
+        (("--model", os.fsdecode(b"\xff.pt")), ("is no UTF-8 text",)),
+        (("--export", f"{'x' * 300}.csv"), ("is no name for a file here",)),
+        (("--export", "loop.csv", "--storage", "."), ("loop.csv",)),
         (("--no-such-option",), ("--no-such-option",)),
     ],
 )
 def test_a_wrong_option_is_one_sentence_and_exit_status_2(
     options: tuple[str, ...], parts: tuple[str, ...], tmp_path: Path
 ) -> None:
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
     assert_refused(ckpt_tui("run", *options, cwd=tmp_path), *parts)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["loop.csv"]
 
 
 def test_an_unknown_command_is_one_sentence_and_exit_status_2() -> None:
@@ -268,6 +274,29 @@ def test_a_full_standard_output_is_one_sentence_and_costs_no_file(
     assert result.stderr.startswith("ckpt-tui: standard output cannot be written")
     assert result.stderr.count("\n") == 1
     assert len(list(csv.DictReader(export.open(newline="")))) == 2
+
+
+def test_an_output_that_knows_ascii_only_gets_the_results_all_the_same(
+    small_model: Path, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    assert ckpt_tui("methods").returncode == 0
+    arguments = ("--model", small_model, "--storage", storage, "--methods", "pytorch", "--repeats", "1")
+    result = ckpt_tui("run", "--quiet", *arguments)
+    assert result.returncode == 0
+    assert "verified" in result.stdout
+    assert result.stderr == ""
+
+
+def test_a_fault_of_the_program_is_no_wrong_request(
+    small_model: Path, storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError('broken on purpose')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    result = ckpt_tui("run", "--quiet", "--model", small_model, "--storage", storage, "--methods", "pytorch")
+    assert result.returncode == 1
+    assert result.stderr.startswith("ckpt-tui: the worker keeps dying: see ")
+    assert result.stderr.count("\n") == 1
 
 
 def test_methods_lists_every_method_with_its_switches() -> None:

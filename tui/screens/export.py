@@ -11,7 +11,8 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
-from state.errors import ExportError
+from backends.storage import user_path
+from state.errors import CkptTuiError, ExportError
 from state.export import check_export, write_export
 from state.run import Run
 from tui.widgets.tick import Tick
@@ -69,7 +70,7 @@ class Export(ModalScreen[None]):
         self._check()
 
     def _targets(self) -> list[Path]:
-        folder = Path(self.query_one("#folder", Input).value.strip() or ".").expanduser()
+        folder = user_path(self.query_one("#folder", Input).value.strip() or ".")
         stem = self.query_one("#stem", Input).value.strip()
         suffixes = [s for n, s in enumerate(KINDS) if self.query_one(f"#kind-{n}", Tick).value]
         return [folder / f"{stem}{suffix}" for suffix in suffixes]
@@ -78,13 +79,13 @@ class Export(ModalScreen[None]):
         """Why nothing can be written as it stands, or an empty text."""
         if not self.query_one("#stem", Input).value.strip():
             return "give the files a name"
-        targets = self._targets()
-        if not targets:
-            return "choose at least one kind of file"
         try:
+            targets = self._targets()
+            if not targets:
+                return "choose at least one kind of file"
             for path in targets:
                 check_export(path, overwrite=self.query_one("#overwrite", Tick).value)
-        except ExportError as error:
+        except CkptTuiError as error:
             return str(error).replace("allow it with --overwrite", "choose to replace it")
         return ""
 

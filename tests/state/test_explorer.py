@@ -1,0 +1,127 @@
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from state.events import Event, RunFinished, RunRefused, TrialFailed, TrialFinished, TrialStarted, WorkerReady
+from state.explorer import Explorer, MethodToggled, PlanChanged, SwitchFlipped, ValueStepped, explore
+from state.optimizations import CELLS
+from state.plan import SIX, Plan
+from state.run import FINAL, Failure
+from state.steps import SWITCHES
+from tests.state.factories import events, load, request, run_of, save
+
+FAILURE = Failure("it broke", "mend it")
+BOTH = {("pytorch", "save"): [1.0], ("pytorch", "load"): [1.0]}
+
+trials = st.integers(-1, 13)
+user_actions: st.SearchStrategy[Event] = st.one_of(
+    st.builds(SwitchFlipped, st.sampled_from(SWITCHES)),
+    st.builds(MethodToggled, st.sampled_from([*CELLS, "pytorch", "nonesuch"])),
+    st.builds(ValueStepped, st.sampled_from(SWITCHES), st.sampled_from([-1, 1])),
+    st.builds(PlanChanged, st.builds(Plan, model=st.sampled_from(["demo", "gpt2"]), repeats=st.integers(1, 3))),
+)
+worker_events: st.SearchStrategy[Event] = st.one_of(
+    st.builds(WorkerReady, st.just(1), st.just(1), st.just(1.0)),
+    st.builds(TrialStarted, trials, st.just(7), st.just(100)),
+    st.builds(TrialFinished, trials, st.sampled_from([save(1.0), load(2.0)])),
+    st.builds(TrialFailed, trials, st.just(FAILURE)),
+    st.builds(RunFinished, st.booleans()),
+    st.just(RunRefused(FAILURE)),
+)
+
+
+def after(explorer: Explorer, *happened: Event) -> Explorer:
+    for event in happened:
+        explorer = explore(explorer, event)
+    return explorer
+
+
+@settings(max_examples=300)
+@given(st.lists(st.one_of(user_actions, worker_events, st.just("run")), max_size=50))
+def test_any_order_of_actions_and_events_keeps_the_explorer_sound(happened: list[Event | str]) -> None:
+    """Results never vanish, a run that goes on is never replaced, at most one trial runs, the cell is the switches'."""
+    explorer = Explorer(Plan())
+    for event in happened:
+        before = explorer
+        if isinstance(event, str):
+            if not explorer.chosen:
+                continue
+            event = request(explorer.plan_for(explorer.next_methods))
+            event = msgspec.structs.replace(event, run_id=f"run-{len(explorer.runs)}-{len(happened)}")
+        explorer = explore(explorer, event)
+        assert CELLS[explorer.cell] == explorer.switches
+        assert set(explorer.chosen) <= set(explorer.available)
+        assert set(explorer.missing) <= set(explorer.chosen)
+        assert explorer.visitor in (None, explorer.cell)
+        assert explorer.runs[: len(before.runs)] == before.runs
+        run, old = explorer.session.run, before.session.run
+        if old is not None and before.running:
+            assert run is not None
+            assert run.run_id == old.run_id
+            assert explorer.plan == before.plan or not explorer.running
+            for new_record, old_record in zip(run.records, old.records, strict=True):
+                assert old_record.status not in FINAL or new_record == old_record
+        if run is not None:
+            assert sum(record.status == "running" for record in run.records) <= 1
+            assert 0 <= explorer.session.done_count <= len(run.records)
+        if (shown := explorer.shown) is not None:
+            assert len({record.trial for record in shown.records}) == len(shown.records)
+
+
+def test_the_switches_make_the_cell_that_their_names_say() -> None:
+    explorer = Explorer(Plan())
+    assert explorer.cell == "tensorstore"
+    assert after(explorer, SwitchFlipped("chunking")).cell == "ts+chunks"
+    assert after(explorer, *(SwitchFlipped(switch) for switch in SWITCHES)).cell == "t5x"
+    assert after(explorer, SwitchFlipped("chunking"), SwitchFlipped("chunking")).cell == "tensorstore"
+
+
+def test_a_cell_that_is_not_selected_takes_part_as_long_as_the_switches_make_it() -> None:
+    explorer = after(Explorer(Plan()), SwitchFlipped("concurrency"), SwitchFlipped("chunking"))
+    assert explorer.chosen == (*SIX, "ts+concurrency+chunks")
+    assert after(explorer, SwitchFlipped("compression")).chosen == SIX
+    assert after(explorer, MethodToggled("ts+concurrency+chunks")).chosen == SIX
+
+
+def test_a_second_run_measures_only_what_is_missing_and_keeps_the_rest() -> None:
+    explorer = Explorer(Plan(repeats=1), selected=frozenset({"pytorch"}))
+    explorer = after(explorer, *events(explorer.plan_for(("pytorch",)), BOTH), RunFinished(False))
+    assert explorer.missing == ()
+    assert explorer.next_methods == ("pytorch",)
+    explorer = after(explorer, SwitchFlipped("chunking"))
+    assert explorer.next_methods == ("ts+chunks",)
+    second = msgspec.structs.replace(request(explorer.plan_for(("ts+chunks",))), run_id="20260202-000000-beef")
+    explorer = after(explorer, second, TrialStarted(0, 7, 1), TrialFinished(0, save(2.0)))
+    shown = explorer.shown
+    assert shown is not None
+    assert shown.plan.methods == ("pytorch", "ts+chunks")
+    assert [record.status for record in shown.records] == ["done", "done", "done", "queued"]
+
+
+def test_settings_belong_to_a_run_as_long_as_it_goes_on() -> None:
+    explorer = after(Explorer(Plan()), request(Plan()))
+    assert after(explorer, PlanChanged(Plan(model="gpt2"))).plan.model == "demo"
+    assert after(explorer, ValueStepped("concurrency", 1)).plan.concurrency == 128
+    stopped = after(explorer, RunFinished(True), PlanChanged(Plan(model="gpt2")))
+    assert stopped.plan.model == "gpt2"
+
+
+def test_results_of_another_model_are_hidden_and_come_back_with_it() -> None:
+    explorer = Explorer(Plan(), runs=(run_of(Plan(methods=("pytorch",), repeats=1), BOTH),))
+    assert explorer.shown is not None
+    other = after(explorer, PlanChanged(Plan(model="gpt2")))
+    assert other.shown is None
+    assert after(other, PlanChanged(Plan())).shown == explorer.shown
+
+
+def test_results_of_another_value_are_hidden_for_the_methods_that_use_it_alone() -> None:
+    times = {(m, op): [1.0] for m in ("pytorch", "ts+concurrency") for op in ("save", "load")}
+    explorer = Explorer(Plan(), runs=(run_of(Plan(methods=("pytorch", "ts+concurrency"), repeats=1), times),))
+    shown = after(explorer, ValueStepped("concurrency", -1)).shown
+    assert shown is not None
+    assert shown.plan.methods == ("pytorch",)
+
+
+def test_the_twin_is_the_run_that_goes_on() -> None:
+    explorer = after(Explorer(Plan()), request(Plan(methods=("t5x",))), SwitchFlipped("chunking"))
+    assert explorer.twin == Plan(methods=("t5x",))
