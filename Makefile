@@ -1,6 +1,7 @@
-# make run: set everything up and measure.   make test: the tests.   make check: style, types, import contracts.
+# make run: set everything up and open the explorer; where there is no terminal, measure.
+# make test: the tests.   make check: style, types, import contracts.
 PYTHON ?= python3
-# Passed to `ckpt-tui run`, for example: make run ARGS="--storage /mnt/nvme --repeats 5"
+# Options of `ckpt-tui explore` and `ckpt-tui run`, for example: make run ARGS="--storage /mnt/nvme --repeats 5"
 ARGS ?=
 PIP_INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 STAMP := $(shell date +%Y%m%d-%H%M%S)
@@ -8,8 +9,9 @@ STAMP := $(shell date +%Y%m%d-%H%M%S)
 .PHONY: run test check format clean
 
 run: .venv/installed
-	mkdir -p results
-	.venv/bin/ckpt-tui run --export results/$(STAMP).csv --export results/$(STAMP).png $(ARGS)
+	@if [ -t 0 ] && [ -t 1 ]; then .venv/bin/ckpt-tui explore $(ARGS); else \
+		mkdir -p results && \
+		.venv/bin/ckpt-tui run --export results/$(STAMP).csv --export results/$(STAMP).png $(ARGS); fi
 
 test: .venv/installed-dev
 	.venv/bin/pytest

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import on, work
 from textual.app import App, SystemCommand
@@ -319,7 +319,7 @@ class ExplorerApp(App[None]):
     def _setup(self, event: ExploreScreen.SetupRequested) -> None:
         self.action_setup(event.field)
 
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every action of ours in the palette."""
         for binding in ACTIONS:
             if binding.action != "app.command_palette":

@@ -2,7 +2,7 @@
 
 from typing import Final, get_args
 
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 from state.settings import ThemeName
 
@@ -87,6 +87,7 @@ THEMES: Final[dict[ThemeName, Theme]] = {
         panel="ansi_default",
         boost="ansi_default",
         variables={
+            **BUILTIN_THEMES["ansi-dark"].variables,
             "save": "ansi_blue",
             "load": "ansi_yellow",
             "size": "ansi_green",

@@ -87,6 +87,7 @@ class ExploreScreen(Screen[None]):
         self._ascii_only = ascii_only
         self._explorer: Explorer | None = None
         self._drawn: Explorer | None = None
+        self._drawable = False
         self._where = self._hint = ""
         self._view: View = "save"
         self._pane = "methods"
@@ -122,6 +123,7 @@ class ExploreScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """The methods have the focus first."""
+        self._drawable = True
         self.query_one(MethodTable).focus()
         self._show_tabs()
         if self._explorer is not None:
@@ -143,7 +145,7 @@ class ExploreScreen(Screen[None]):
             hint: What to do where nothing runs.
         """
         self._explorer, self._where, self._hint = explorer, where, hint
-        if not self.is_mounted:  # it will be drawn when it is
+        if not self._drawable:
             return
         old, self._drawn = self._drawn, explorer
         moved = (

@@ -1,0 +1,157 @@
+"""An explorer for tests whose worker plays a script instead of measuring, so that every state can be had at once."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from backends.launcher import Launcher
+from state.environment import Environment, FileSystem
+from state.events import (
+    Event,
+    ModelReady,
+    PhaseEntered,
+    RunFinished,
+    RunRequested,
+    Sampled,
+    TrialFailed,
+    TrialFinished,
+    TrialStarted,
+    WorkerReady,
+)
+from state.plan import SIX, Plan, schedule
+from state.run import Failure
+from state.settings import Settings
+from tests.state.factories import MODEL, load, save
+from tui.app import ExplorerApp
+
+METHODS: Final = (*SIX, "ts+concurrency+chunks", "ts+concurrency+compression", "ts+chunks+compression")
+#: Where a script waits until the test lets it go on, or the run is cancelled.
+HOLD: Final = object()
+_SAVES_S: Final = dict(zip(METHODS, (0.11, 6.4, 1.72, 2.3, 0.2, 8.0, 0.15, 3.0, 1.8), strict=True))
+FAILURE: Final = Failure(
+    "killed (SIGKILL): out of memory, or by somebody's hand", "choose a smaller --size", "Traceback\nMemoryError"
+)
+MODEL_88MB: Final = msgspec.structs.replace(
+    MODEL,
+    name="demo",
+    tensors=tuple(msgspec.structs.replace(tensor, nbytes=87_600_000) for tensor in MODEL.tensors),
+)
+
+Script = Callable[[RunRequested], Iterable[Any]]
+
+
+def smooth(request: RunRequested) -> Iterable[Any]:
+    """Every trial succeeds at once; later rounds take a little longer."""
+    yield ModelReady(MODEL_88MB, 0.5)
+    for number, trial in enumerate(schedule(request.plan)):
+        time_s = _SAVES_S[trial.method] * (1 + 0.04 * (trial.round - 1))
+        result = save(time_s, stored_bytes=90_000_000) if trial.operation == "save" else load(time_s / 4)
+        yield TrialStarted(number, 4000 + number, 87_600_000)
+        yield TrialFinished(number, result)
+
+
+def held_in(trial_number: int) -> Script:
+    """Like `smooth`, but this trial stays at 62 % until it is let go."""
+
+    def script(request: RunRequested) -> Iterable[Any]:
+        for event in smooth(request):
+            yield event
+            if isinstance(event, TrialStarted) and event.trial == trial_number:
+                yield PhaseEntered(trial_number, "measure", 0)
+                for step in range(1, 7):
+                    yield Sampled(trial_number, step * 9_052_000, step * 0.2, 700_000_000, 1.4)
+                yield HOLD
+
+    return script
+
+
+def failing(*methods: str) -> Script:
+    """Like `smooth`, but these methods fail."""
+
+    def script(request: RunRequested) -> Iterable[Any]:
+        trials = schedule(request.plan)
+        for event in smooth(request):
+            if isinstance(event, TrialFinished) and trials[event.trial].method in methods:
+                yield TrialFailed(event.trial, FAILURE)
+            else:
+                yield event
+
+    return script
+
+
+class ScriptedLauncher(Launcher):
+    """Plays scripts.
+
+    Args:
+        log: A file to name.
+        script: What happens in a run.
+        idle: What happens before it.
+    """
+
+    def __init__(self, log: Path, script: Script = smooth, idle: tuple[Event, ...] = (WorkerReady(1, 1, 2.5),)) -> None:
+        super().__init__(log)
+        self.script = script
+        self.closed = False
+        self.gate = asyncio.Event()
+        self.idle = list(idle)
+        self.requests: list[RunRequested] = []
+        self._stop = asyncio.Event()
+
+    async def start(self) -> None:
+        """Nothing to start."""
+
+    async def next_event(self) -> Event:
+        """The idle events in turn, and then nothing ever."""
+        if not self.idle:
+            await asyncio.Event().wait()
+        return self.idle.pop(0)
+
+    async def run(self, request: RunRequested) -> AsyncGenerator[Event]:
+        """Play the script."""
+        self.requests.append(request)
+        self._stop.clear()
+        yield request
+        for item in self.script(request):
+            if item is HOLD:
+                waits = [asyncio.create_task(event.wait()) for event in (self.gate, self._stop)]
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                for wait in waits:
+                    wait.cancel()
+            else:
+                yield item
+            if self._stop.is_set():
+                yield RunFinished(cancelled=True)
+                return
+        yield RunFinished(cancelled=False)
+
+    def cancel(self) -> None:
+        """Stop the script."""
+        self._stop.set()
+
+    async def close(self) -> None:
+        """Remember that it was closed."""
+        self.closed = True
+
+
+def explorer(
+    storage: Path,
+    script: Script = smooth,
+    *,
+    settings: Settings | None = None,
+    idle: tuple[Event, ...] = (WorkerReady(1, 1, 2.5),),
+    **plan: Any,
+) -> tuple[ExplorerApp, ScriptedLauncher]:
+    """An explorer on an existing folder with its launcher."""
+    launcher = ScriptedLauncher(storage.parent / "worker.log", script, idle)
+    app = ExplorerApp(Plan(storage=str(storage), **plan), METHODS, settings or Settings(), launcher)
+    return app, launcher
+
+
+def fixed_environment(storage: Path) -> Environment:
+    """The same machine everywhere, for snapshots."""
+    return Environment(
+        hostname="here", storage=str(storage), filesystem=FileSystem("ext4"), cores=2, can_drop_caches=True
+    )

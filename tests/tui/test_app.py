@@ -1,0 +1,542 @@
+"""Every key and flow of the explorer, with a worker that plays a script."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Select, Static
+
+from state.events import RunInterrupted, RunRefused
+from state.paths import data_folder
+from state.plan import SIX
+from state.run import Failure
+from state.settings import Settings
+from tests.tui.scripted import FAILURE, Script, explorer, failing, held_in, smooth
+from tui.actions import ACTIONS
+from tui.app import ExplorerApp
+from tui.screens.explore import ExploreScreen
+from tui.screens.export import Export
+from tui.screens.question import Question
+from tui.screens.setup import Setup
+from tui.screens.text import TextPage
+from tui.widgets.live_strip import sparkline
+from tui.widgets.method_table import MethodTable
+from tui.widgets.switch_row import SwitchRow
+from tui.widgets.tick import Tick
+
+SIZE = (120, 36)
+
+
+def text(app: ExplorerApp, selector: str) -> str:
+    """What a static widget of the main screen says."""
+    return str(app.main.query_one(selector, Static).content)
+
+
+def running(app: ExplorerApp) -> bool:
+    """Whether a run goes on now."""
+    return app.explorer.running
+
+
+def line(app: ExplorerApp, method: str) -> str:
+    """A method's row as it is written."""
+    table = app.main.query_one(MethodTable)
+    number = app.explorer.available.index(method)
+    return str(table.get_option_at_index(number).prompt)
+
+
+async def settle(pilot: Pilot[None]) -> None:
+    """Let the script play and the screen draw."""
+    for _ in range(3):
+        await pilot.pause()
+
+
+async def test_r_measures_the_six_and_shows_each_as_it_comes(storage: Path) -> None:
+    app, launcher = explorer(storage, held_in(2), repeats=1)
+    async with app.run_test(size=SIZE) as pilot:
+        assert "press r: 6 methods" in text(app, "#live")
+        await pilot.press("r")
+        await settle(pilot)
+        run = app.explorer.session.run
+        assert run is not None
+        first, second = (run.records[number].trial.method for number in (0, 2))
+        assert "queued" not in line(app, first)
+        assert "≈62%" in line(app, second)
+        assert "MB/s" in text(app, "#live")
+        assert "trial 3/12" in text(app, "#live")
+        assert running(app)
+        launcher.gate.set()
+        await settle(pilot)
+        assert not running(app)
+        assert launcher.requests[0].plan.methods == SIX
+        assert all("✓" in line(app, method) for method in SIX)
+        assert "x58.2" in line(app, "pytorch")
+        assert "all verified" in text(app, "#live")
+
+
+async def test_flipping_a_switch_names_and_highlights_its_cell_and_r_measures_only_that(storage: Path) -> None:
+    app, launcher = explorer(storage, repeats=1)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("r")
+        await settle(pilot)
+        await pilot.press("c", "k")
+        row = app.main.current
+        assert row is not None
+        assert (row.method, row.is_cell, row.chosen) == ("ts+concurrency+chunks", True, True)
+        assert "= ts+concurrency+chunks" in text(app, "#cell")
+        assert "not measured" in text(app, "#cell")
+        assert "--methods ts+concurrency+chunks " in text(app, "#command")
+        await pilot.press("r")
+        await settle(pilot)
+        assert [request.plan.methods for request in launcher.requests] == [SIX, ("ts+concurrency+chunks",)]
+        assert "✓" in line(app, "pytorch")
+        assert "≈x42.7" in line(app, "ts+concurrency+chunks"), "a factor across two runs is an estimate"
+        await pilot.press("z", "z", "k")
+        assert app.explorer.cell == "ts+concurrency"
+        assert "✓" in line(app, "ts+concurrency+chunks")
+
+
+async def test_r_again_measures_all_again_and_shift_r_always_does(storage: Path) -> None:
+    app, launcher = explorer(storage, repeats=1)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("r")
+        await settle(pilot)
+        await pilot.press("r")
+        await settle(pilot)
+        await pilot.press("c", "k", "R")
+        await settle(pilot)
+        chosen = (*SIX, "ts+concurrency+chunks")
+        assert [request.plan.methods for request in launcher.requests] == [SIX, SIX, chosen]
+
+
+async def test_enter_runs_only_the_highlighted_method_and_then_shows_its_details(storage: Path) -> None:
+    app, launcher = explorer(storage, repeats=2)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("down", "enter")
+        await settle(pilot)
+        assert [request.plan.methods for request in launcher.requests] == [("t5x",)]
+        assert "±2%" in line(app, "t5x")
+        await pilot.press("enter")
+        assert isinstance(app.screen, TextPage)
+        shown = str(app.screen.query_one("#text", Static).content)
+        for part in ("t5x", "round 1: 1.72 s", "round 2:", "cache cold", "processor time", "stages", "zarr"):
+            assert part in shown
+        await pilot.press("y")
+        assert app.clipboard == shown
+        await pilot.press("escape", "up", "i")
+        assert isinstance(app.screen, ExploreScreen), "nothing is known of it yet"
+
+
+async def test_a_failed_method_says_why_and_the_others_go_on(storage: Path) -> None:
+    app, _ = explorer(storage, failing("t5x"), repeats=1)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("r")
+        await settle(pilot)
+        assert "✗" in line(app, "t5x")
+        assert "killed (SIGKILL)" in line(app, "t5x")
+        assert "✓" in line(app, "pytorch")
+        assert "1 failed" in text(app, "#live")
+        app.main.query_one(MethodTable).highlight("t5x")
+        await pilot.press("enter")
+        shown = str(app.screen.query_one("#text", Static).content)
+        assert FAILURE.what in shown
+        assert f"to try: {FAILURE.do}" in shown
+        assert "MemoryError" in shown
+
+
+async def test_x_stops_at_once_and_keeps_what_was_measured(storage: Path) -> None:
+    app, _ = explorer(storage, held_in(4), repeats=1)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("x")  # nothing to stop
+        await pilot.press("r")
+        await settle(pilot)
+        run = app.explorer.session.run
+        assert run is not None
+        assert app.check_action("run", ()) is None
+        await pilot.press("r")
+        assert app.explorer.session.run is run, "a second run waits for the first"
+        await pilot.press("x")
+        await settle(pilot)
+        assert not running(app)
+        assert app.check_action("stop", ()) is None
+        assert "stopped" in text(app, "#live")
+        assert "✓" in line(app, run.records[0].trial.method)
+        assert "–" in line(app, run.records[4].trial.method)
+
+
+async def test_space_selects_and_nothing_selected_is_told(storage: Path) -> None:
+    app, launcher = explorer(storage, repeats=1)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("home", "space")
+        assert line(app, "pytorch").startswith("□")
+        assert "--methods tensorstore,t5x" in text(app, "#command")
+        await pilot.press(*(["down", "space"] * 5))
+        assert "no method is selected" in text(app, "#live")
+        assert "no method is selected" in text(app, "#command")
+        await pilot.press("r")
+        assert isinstance(app.screen, Question)
+        assert launcher.requests == []
+        await pilot.press("enter")
+        assert isinstance(app.screen, ExploreScreen)
+
+
+async def test_values_change_by_keys_and_mouse_and_not_under_a_run(storage: Path) -> None:
+    app, _ = explorer(storage, held_in(0), repeats=1)
+    async with app.run_test(size=SIZE) as pilot:
+        row = app.main.query_one("#switch-concurrency", SwitchRow)
+        row.focus()
+        await pilot.press("left", "minus", "right")
+        assert app.explorer.plan.concurrency == 64
+        assert row.value == "64"
+        await pilot.press("enter")
+        assert row.on
+        await pilot.press("down", "right", "down", "right")
+        assert (app.explorer.plan.chunk_bytes, str(app.explorer.plan.codec)) == (2**27, "gzip:3")
+        await pilot.click(row, offset=(5, 0))
+        assert not row.on
+        await pilot.click(row, offset=(22, 0))
+        assert app.explorer.plan.concurrency == 32
+        await pilot.click(row, offset=(25, 0))
+        assert app.explorer.plan.concurrency == 64
+        await pilot.press("r")
+        await settle(pilot)
+        row.focus()
+        await pilot.press("right")
+        assert app.explorer.plan.concurrency == 64
+
+
+async def test_the_mouse_highlights_selects_and_opens(storage: Path) -> None:
+    app, launcher = explorer(storage, repeats=1)
+    async with app.run_test(size=SIZE) as pilot:
+        table = app.main.query_one(MethodTable)
+        await pilot.click(table, offset=(20, 3))
+        assert table.highlighted == 3
+        assert launcher.requests == []
+        await pilot.click(table, offset=(0, 3))
+        assert "ts+concurrency" not in app.explorer.chosen
+        await pilot.click(table, offset=(20, 4), times=2)
+        await settle(pilot)
+        assert [request.plan.methods for request in launcher.requests] == [("ts+chunks",)]
+
+
+async def test_charts_cycle_and_grow_with_results(storage: Path) -> None:
+    app, _ = explorer(storage, repeats=1)
+    async with app.run_test(size=SIZE) as pilot:
+        assert "press r" in text(app, "#chart")
+        await pilot.press("r")
+        await settle(pilot)
+        pane = app.main.query_one("#chart-pane")
+        titles = []
+        for _ in range(4):
+            titles.append(str(pane.border_title))
+            assert "pytorch" in text(app, "#chart")
+            await pilot.press("v")
+        assert [title.split()[0] for title in titles] == ["Save", "Load", "Size", "Times"]
+        assert "█" in text(app, "#chart")
+
+
+async def test_a_wrong_value_is_refused_beside_its_field_and_a_right_one_is_taken(storage: Path) -> None:
+    app, _ = explorer(storage)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("s")
+        form = app.screen
+        assert isinstance(form, Setup)
+        assert "no NVIDIA GPU" in str(form.query_one("#note-device", Static).content)
+        assert form.query_one("#device", Select).disabled
+        for name, value, part in (
+            ("model", "nonesuch", "there is no model"),
+            ("size_bytes", "lots", "is not a size"),
+            ("storage", str(storage / "gone"), "does not exist"),
+            ("repeats", "0", "1 to 1000"),
+            ("concurrency", "many", "no whole number"),
+            ("chunk_bytes", "1", "64KiB to 1GiB"),
+            ("codec", "gzip:99", "no level"),
+            ("seed", "-1", "out of range"),
+        ):
+            form.query_one(f"#{name}", Input).value = value
+            await pilot.pause()
+            note = form.query_one(f"#note-{name}", Static)
+            assert part in str(note.content)
+            assert note.has_class("-error")
+        await pilot.press("ctrl+s")
+        assert app.screen is form
+        assert app.explorer.plan.repeats == 3
+        for name, value in (
+            *(("model", "gpt2"), ("size_bytes", "200MB"), ("storage", str(storage)), ("repeats", "5")),
+            *(("concurrency", "8"), ("chunk_bytes", "1MiB"), ("codec", "zstd"), ("seed", "7")),
+        ):
+            form.query_one(f"#{name}", Input).value = value
+        form.query_one("#cache", Select).value = "warm"
+        await pilot.press("ctrl+s")
+        assert isinstance(app.screen, ExploreScreen)
+        plan = app.explorer.plan
+        assert (plan.model, plan.size_bytes, plan.repeats, plan.cache) == ("gpt2", 200_000_000, 5, "warm")
+        assert (plan.concurrency, plan.chunk_bytes, str(plan.codec), plan.seed) == (8, 2**20, "zstd:1", 7)
+        assert "gpt2" in text(app, "#title")
+        await pilot.press("s")
+        app.screen.query_one("#model", Input).value = "demo"
+        await pilot.press("escape")
+        assert app.explorer.plan.model == "gpt2"
+
+
+async def test_the_setup_opens_at_the_line_that_was_chosen_but_not_under_a_run(storage: Path) -> None:
+    app, _ = explorer(storage, held_in(0))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("shift+tab", "end", "enter")
+        assert isinstance(app.screen, Setup)
+        assert app.screen.focused is not None
+        assert app.screen.focused.id == "repeats"
+        await pilot.press("escape", "r")
+        await settle(pilot)
+        await pilot.press("s")
+        assert isinstance(app.screen, ExploreScreen)
+
+
+async def test_export_writes_what_is_chosen_and_never_overwrites_silently(storage: Path, tmp_path: Path) -> None:
+    app, _ = explorer(storage, repeats=1)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("e")
+        assert isinstance(app.screen, ExploreScreen), "there is nothing to export yet"
+        await pilot.press("r")
+        await settle(pilot)
+        await pilot.press("c", "k", "r")
+        await settle(pilot)
+        await pilot.press("e")
+        form = app.screen
+        assert isinstance(form, Export)
+        form.query_one("#folder", Input).value = str(tmp_path)
+        form.query_one("#stem", Input).value = "run"
+        for tick in form.query(Tick):
+            if tick.id != "overwrite":
+                tick.value = True
+        form.query_one("#write").focus()
+        await pilot.press("enter")
+        outcome = form.query_one("#outcome", Static)
+        while "wrote" not in str(outcome.content):
+            await pilot.pause(0.1)
+        assert str(outcome.content).count("wrote") == 7
+        rows = list(csv.DictReader((tmp_path / "run.csv").open(newline="")))
+        assert {row["method"] for row in rows} == {*SIX, "ts+concurrency+chunks"}
+        assert len({row["run_id"] for row in rows}) == 2
+        assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in (tmp_path / "run.screen.svg").read_text()
+        assert json.loads((tmp_path / "run.json").read_bytes())["schema_version"] == 1
+        before = (tmp_path / "run.csv").read_bytes()
+        form.query_one("#write").focus()
+        await pilot.press("enter")
+        assert "exists already" in str(outcome.content)
+        assert (tmp_path / "run.csv").read_bytes() == before
+        for name, value, part in (
+            ("#folder", str(tmp_path / "gone"), "does not exist"),
+            ("#folder", "~nobody-of-this-name", "names a user"),
+            ("#stem", "x" * 300, "no name for a file"),
+            ("#stem", " ", "give the files a name"),
+        ):
+            form.query_one(name, Input).value = value
+            await pilot.pause()
+            assert part in str(outcome.content)
+            form.query_one("#folder", Input).value = str(tmp_path)
+        await pilot.press("escape")
+        assert isinstance(app.screen, ExploreScreen)
+
+
+async def test_results_are_kept_on_the_disk_while_the_run_goes_on(storage: Path) -> None:
+    app, _ = explorer(storage, held_in(4), repeats=1)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("r")
+        await settle(pilot)
+        (kept,) = (data_folder() / "runs").iterdir()
+        assert sum(record["status"] == "done" for record in json.loads(kept.read_bytes())["trials"]) == 4
+
+
+async def test_every_action_is_in_the_help_and_in_the_palette_and_nine_keys_are_in_the_footer(storage: Path) -> None:
+    app, _ = explorer(storage, settings=Settings(keys={"run": "f5"}))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, TextPage)
+        shown = str(app.screen.query_one("#text", Static).content)
+        for binding in ACTIONS:
+            assert binding.description in shown
+            assert binding.tooltip in shown
+        assert "f5" in shown
+        await pilot.press("escape")
+        titles = {command.title for command in app.get_system_commands(app.main)}
+        assert titles == {binding.description for binding in ACTIONS} - {"Commands"}
+        assert sum(binding.show for binding in ACTIONS) == 9
+
+
+async def test_the_palette_runs_an_action(storage: Path) -> None:
+    app, _ = explorer(storage)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("ctrl+p")
+        await pilot.press(*"Chunking")
+        await pilot.pause(0.5)
+        await pilot.press("enter")
+        await pilot.pause(0.3)
+        assert app.explorer.cell == "ts+chunks"
+
+
+async def test_keys_can_be_rebound(storage: Path) -> None:
+    app, launcher = explorer(storage, settings=Settings(keys={"run": "f5", "chunking": "h"}), repeats=1)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("k", "r")
+        assert app.explorer.cell == "tensorstore"
+        assert launcher.requests == []
+        await pilot.press("h", "f5")
+        await settle(pilot)
+        assert app.explorer.cell == "ts+chunks"
+        assert len(launcher.requests) == 1
+        assert "press f5" not in text(app, "#live")
+
+
+async def test_y_copies_the_command_line(storage: Path) -> None:
+    app, _ = explorer(storage)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("y")
+        assert app.clipboard == f"ckpt-tui run --methods six --storage {storage} --repeats 3"
+
+
+async def test_themes_cycle(storage: Path) -> None:
+    app, _ = explorer(storage)
+    async with app.run_test(size=SIZE) as pilot:
+        seen = [app.theme]
+        for _ in range(4):
+            await pilot.press("t")
+            seen.append(app.theme)
+        assert seen == ["dark", "light", "high-contrast", "terminal", "dark"]
+
+
+async def test_tab_goes_through_the_panes_m_maximises_and_l_shows_the_log(storage: Path) -> None:
+    app, _ = explorer(storage, repeats=1)
+    async with app.run_test(size=SIZE) as pilot:
+        seen = []
+        for _ in range(4):
+            assert app.screen.focused is not None
+            seen.append(app.screen.focused.id)
+            await pilot.press("tab")
+        assert seen == ["methods", "chart-scroll", "switch-concurrency", "setup"]
+        assert app.screen.focused is not None
+        assert app.screen.focused.id == "methods"
+        await pilot.press("m")
+        assert app.screen.maximized is app.main.query_one("#methods-pane")
+        await pilot.press("m")
+        assert app.screen.maximized is None
+        await pilot.press("l")
+        assert app.main.query_one("#log-pane").display
+        assert not app.main.query_one("#chart-pane").display
+        await pilot.press("l")
+        assert app.main.query_one("#chart-pane").display
+
+
+async def test_a_small_screen_shows_one_pane_and_resizing_loses_nothing(storage: Path) -> None:
+    app, _ = explorer(storage, repeats=1)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("r")
+        await settle(pilot)
+        panes = ("setup", "methods", "chart", "log")
+
+        def displayed() -> list[str]:
+            return [name for name in panes if app.main.query_one(f"#{name}-pane").display]
+
+        assert displayed() == ["methods"]
+        await pilot.press("tab")
+        assert displayed() == ["chart"]
+        await pilot.press("tab", "tab", "tab")
+        assert displayed() == ["setup"]
+        await pilot.click("#tabs", offset=(10, 0))
+        assert displayed() == ["methods"]
+        await pilot.resize_terminal(20, 5)
+        await pilot.pause()
+        assert "20x5 is too small" in text(app, "#too-small")
+        await pilot.resize_terminal(200, 60)
+        await pilot.pause()
+        assert displayed() == list(panes)
+        assert "✓" in line(app, "pytorch")
+
+
+async def test_a_refused_run_says_what_to_do_and_the_next_one_can_start(storage: Path) -> None:
+    refusals = [RunRefused(Failure("/disk has 1 MB free and the run needs up to 90 MB", "free some space"))]
+
+    def script(request: object) -> list[object]:
+        return [refusals.pop()] if refusals else list(smooth(request))  # type: ignore[arg-type]
+
+    app, launcher = explorer(storage, script, repeats=1)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("r")
+        await settle(pilot)
+        assert isinstance(app.screen, Question)
+        assert "free some space" in str(app.screen.query(Static).first().content)
+        await pilot.press("enter")
+        assert "refused" in text(app, "#live")
+        await pilot.press("r")
+        await settle(pilot)
+        assert len(launcher.requests) == 2
+        assert "all verified" in text(app, "#live")
+
+
+async def test_a_storage_folder_that_vanished_is_told_before_the_run(storage: Path) -> None:
+    app, launcher = explorer(storage)
+    async with app.run_test(size=SIZE) as pilot:
+        storage.rmdir()
+        await pilot.press("r")
+        assert isinstance(app.screen, Question)
+        assert "does not exist" in str(app.screen.query(Static).first().content)
+        assert launcher.requests == []
+
+
+async def test_a_worker_that_dies_is_told_and_r_starts_another(storage: Path) -> None:
+    died = RunInterrupted(Failure("the worker process died (SIGKILL)", "see the log"))
+    app, launcher = explorer(storage, repeats=1, idle=(died, died))
+    async with app.run_test(size=SIZE) as pilot:
+        await settle(pilot)
+        assert "the worker has died" in text(app, "#live")
+        await pilot.press("r")
+        await settle(pilot)
+        assert len(launcher.requests) == 1
+        assert "✓" in line(app, "pytorch")
+
+
+async def test_leaving_a_run_asks_first(storage: Path) -> None:
+    app, launcher = explorer(storage, held_in(0))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("r")
+        await settle(pilot)
+        await pilot.press("q")
+        assert isinstance(app.screen, Question)
+        await pilot.press("enter")
+        assert running(app), "enter takes the answer that loses nothing"
+        await pilot.press("q", "y")
+        await settle(pilot)
+        assert launcher.closed
+    assert app.return_code == 0
+
+
+async def test_leaving_without_a_run_just_leaves(storage: Path) -> None:
+    app, launcher = explorer(storage)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("q")
+        await settle(pilot)
+    assert launcher.closed
+    assert app.return_code == 0
+
+
+def test_a_sparkline_shows_the_highest_of_each_part() -> None:
+    assert sparkline([], 10, " 12") == ""
+    assert sparkline([1.0, 2.0], 10, " 12") == "12"
+    assert sparkline([0.0, 2.0, 1.0, 0.0], 2, " 12") == "21"
+    assert len(sparkline([1.0] * 300, 40, " 12")) == 40
+
+
+@pytest.mark.parametrize("script", [smooth, held_in(3)])
+async def test_plain_characters_only_where_asked_for(storage: Path, script: Script) -> None:
+    app, _ = explorer(storage, script, settings=Settings(ascii=True), repeats=1)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("r", "k")
+        await settle(pilot)
+        for method in SIX:
+            assert line(app, method).isascii(), line(app, method)
+        for selector in ("#chart", "#cell", "#live"):
+            assert text(app, selector).replace("·", "").isascii(), text(app, selector)
+        for row in app.main.query(SwitchRow):
+            assert str(row.render()).isascii()
