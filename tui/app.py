@@ -5,7 +5,7 @@ import contextlib
 import datetime
 import signal
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -61,6 +61,7 @@ class ExplorerApp(App[None]):
         available: Every method there is.
         settings: The user's.
         launcher: Of the worker; tests give their own.
+        clock: Of the log, likewise.
     """
 
     TITLE = "ckpt-tui"
@@ -70,13 +71,19 @@ class ExplorerApp(App[None]):
     BINDINGS: ClassVar = [Binding("ctrl+q", "quit", "Quit", show=False, priority=True)]
 
     def __init__(
-        self, plan: Plan, available: tuple[str, ...], settings: Settings, launcher: Launcher | None = None
+        self,
+        plan: Plan,
+        available: tuple[str, ...],
+        settings: Settings,
+        launcher: Launcher | None = None,
+        clock: Callable[[], datetime.datetime] = datetime.datetime.now,
     ) -> None:
         super().__init__()
         self.explorer = Explorer(plan, available, selected=frozenset(plan.methods))
         self._settings = settings
         self.keys = {**DEFAULT_KEYS, **settings.keys}
         self._launcher = launcher or Launcher()
+        self._clock = clock
         self._requests: asyncio.Queue[RunRequested] = asyncio.Queue()
         self._driving: Worker[None] | None = None
         self._where = ""
@@ -106,6 +113,8 @@ class ExplorerApp(App[None]):
         self.call_after_refresh(self._begin)
 
     def _begin(self) -> None:
+        # Textual draws only what changes, but the shell has had the terminal meanwhile.
+        self.app_resume_signal.subscribe(self.main, lambda _: self.screen.refresh(layout=True))
         self._driving = self.run_worker(self._drive())
         self._offer_to_remove_leftovers()
 
@@ -175,7 +184,7 @@ class ExplorerApp(App[None]):
         self.main.show(self.explorer, self._where, hint(self.explorer, self.keys))
 
     def _tell(self, line: str) -> None:
-        self.main.write(f"{datetime.datetime.now():%H:%M:%S} {line}")
+        self.main.write(f"{self._clock():%H:%M:%S} {line}")
 
     def _refuse(self, what: str, do: str) -> None:
         self.push_screen(Question("This cannot be run", f"{what}.\n\nTo try: {do}.", "OK"))
@@ -376,4 +385,6 @@ class ExplorerApp(App[None]):
         """
         with contextlib.suppress(OSError), self._launcher.log.open("a") as log:
             traceback.print_exc(file=log)
+        if self._exit_renderables:  # the first fault has been told
+            return
         self.exit(return_code=1, message=f"ckpt-tui: a fault of its own, please report it: see {self._launcher.log}.")

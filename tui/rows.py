@@ -228,7 +228,7 @@ def line(row: Row, width: int, glyphs: Glyphs) -> Content:
         (f"{glyphs.chosen if row.chosen else glyphs.left_out} ", "$primary" if row.chosen else "$foreground 40%"),
         (f"{glyphs.states[row.state]} ", style),
         (f"{name:<{_METHOD_WIDTH}}", "bold $accent" if row.is_cell else "$foreground"),
-        *_cells(row, width - len(_front(glyphs)) + 1 - _METHOD_WIDTH, width, glyphs, style),
+        *_cells(row, width - len(_front(glyphs)) - _METHOD_WIDTH, width, glyphs, style),
     )
 
 
@@ -236,7 +236,7 @@ def _cells(row: Row, room: int, width: int, glyphs: Glyphs, style: str) -> Seque
     columns = columns_for(width, glyphs)
     if row.state == "failed" and row.result is not None:
         words = " ".join(f"failed: {row.result.error}  (enter: why)".split())
-        return ((f" {words if len(words) < room else words[: room - 2] + glyphs.ellipsis}", style),)
+        return ((f" {words if len(words) < room else words[: max(0, room - 2)] + glyphs.ellipsis}", style),)
     parts = []
     for column in columns:
         text = column.write(row, glyphs)

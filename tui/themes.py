@@ -68,7 +68,7 @@ THEMES: Final[dict[ThemeName, Theme]] = {
             "save": "#00FFFF",
             "load": "#FFFF00",
             "size": "#FFFFFF",
-            **_cursor("#FFFFFF", "#000000"),
+            **_cursor("#0000A0", "#FFFFFF"),
             "footer-key-foreground": "#FFFF00",
         },
     ),

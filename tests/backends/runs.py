@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,6 +19,12 @@ from state.run import Run
 from state.session import Session, reduce
 
 Act = Callable[[Launcher, Event], None]
+
+
+#: A program that makes a scratch folder in the folder given, and says where.
+MAKE_SCRATCH = (
+    "import sys; from pathlib import Path; from backends.scratch import create; print(create(Path(sys.argv[1]), 'r'))"
+)
 
 
 def measure(*plans: Plan, act: Act = lambda launcher, event: None) -> tuple[Run, list[Event]]:
@@ -77,3 +85,11 @@ def family(pid: int) -> list[psutil.Process]:
     """A process with everything below it."""
     process = psutil.Process(pid)
     return [process, *process.children(recursive=True)]
+
+
+def made_by_a_dead_process(storage: Path) -> Path:
+    """A scratch folder whose maker is gone."""
+    result = subprocess.run(
+        [sys.executable, "-c", MAKE_SCRATCH, str(storage)], capture_output=True, text=True, check=True
+    )
+    return Path(result.stdout.strip())

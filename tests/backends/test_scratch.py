@@ -15,10 +15,7 @@ import pytest
 from backends import scratch
 from backends.scratch import MARKER, PREFIX, Owner, create, orphans, owner_of, remove
 from state.errors import StorageError
-
-MAKE = (
-    "import sys; from pathlib import Path; from backends.scratch import create; print(create(Path(sys.argv[1]), 'r'))"
-)
+from tests.backends.runs import MAKE_SCRATCH, made_by_a_dead_process
 
 
 @pytest.fixture(autouse=True)
@@ -29,11 +26,6 @@ def own_state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def pointers() -> list[Path]:
     return list(scratch._pointers_folder().glob("*"))
-
-
-def made_by_a_dead_process(storage: Path) -> Path:
-    result = subprocess.run([sys.executable, "-c", MAKE, str(storage)], capture_output=True, text=True, check=True)
-    return Path(result.stdout.strip())
 
 
 def test_a_new_folder_is_empty_but_for_its_marker_and_known_as_ours(storage: Path) -> None:
@@ -140,7 +132,7 @@ def test_a_damaged_pointer_hides_no_orphan(content: bytes, storage: Path) -> Non
 
 
 def test_a_dead_process_that_nobody_has_buried_yet_is_dead(storage: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", MAKE, str(storage)], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([sys.executable, "-c", MAKE_SCRATCH, str(storage)], stdout=subprocess.PIPE) as process:
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
         assert len(orphans(storage)) == 1

@@ -1,6 +1,7 @@
 """An explorer for tests whose worker plays a script instead of measuring, so that every state can be had at once."""
 
 import asyncio
+import datetime
 from collections.abc import AsyncGenerator, Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -146,12 +147,13 @@ def explorer(
 ) -> tuple[ExplorerApp, ScriptedLauncher]:
     """An explorer on an existing folder with its launcher."""
     launcher = ScriptedLauncher(storage.parent / "worker.log", script, idle)
-    app = ExplorerApp(Plan(storage=str(storage), **plan), METHODS, settings or Settings(), launcher)
+    noon = datetime.datetime(2026, 1, 1, 12)
+    app = ExplorerApp(Plan(storage=str(storage), **plan), METHODS, settings or Settings(), launcher, lambda: noon)
     return app, launcher
 
 
-def fixed_environment(storage: Path) -> Environment:
-    """The same machine everywhere, for snapshots."""
-    return Environment(
-        hostname="here", storage=str(storage), filesystem=FileSystem("ext4"), cores=2, can_drop_caches=True
-    )
+def fixed_request(plan: Plan) -> RunRequested:
+    """A request from the same machine at the same time, for snapshots."""
+    filesystem = FileSystem("ext4")
+    environment = Environment(hostname="here", storage=plan.storage, filesystem=filesystem, can_drop_caches=True)
+    return RunRequested("20260101-120000-abcd", "2026-01-01T12:00:00+00:00", plan, environment)

@@ -266,8 +266,8 @@ class ExploreScreen(Screen[None]):
         self.query_one("#too-small", Static).update(
             f"{width}x{height} is too small: make it {MIN_COLUMNS}x{MIN_LINES}. What runs goes on."
         )
-        self.call_after_refresh(self._draw_again)
 
+    @on(MethodTable.Resized)
     def _draw_again(self) -> None:
         if self._explorer is None:
             return

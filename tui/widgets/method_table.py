@@ -16,9 +16,9 @@ class MethodTable(OptionList):
     """
 
     DEFAULT_CSS = """
-    MethodTable { border: none; padding: 0; height: 1fr; background: transparent; }
+    MethodTable { border: none; padding: 0; height: 1fr; background: transparent; scrollbar-size: 0 0; }
     MethodTable:focus { border: none; background: transparent; }
-    MethodTable > .option-list--option { padding: 0; }
+    MethodTable > .option-list--option { padding: 0; text-wrap: nowrap; }
     """
 
     class Opened(Message):
@@ -34,6 +34,9 @@ class MethodTable(OptionList):
         def __init__(self, method: str) -> None:
             super().__init__()
             self.method = method
+
+    class Resized(Message):
+        """There is more or less room for columns."""
 
     def __init__(self, glyphs: Glyphs) -> None:
         super().__init__(id="methods")
@@ -63,6 +66,10 @@ class MethodTable(OptionList):
         for number, row in enumerate(self._rows):
             if row.method == method:
                 self.highlighted = number
+
+    def on_resize(self) -> None:
+        """The columns follow the width."""
+        self.post_message(self.Resized())
 
     def action_select(self) -> None:
         """Enter."""

@@ -1,0 +1,247 @@
+"""The installed explorer in a real terminal, with real workers on a real disk."""
+
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from state.paths import data_folder
+from tests.backends.runs import family, gone, made_by_a_dead_process, scratch_folders, wait_until
+from tests.tui.terminal import Terminal
+
+COMMAND = Path(sys.executable).with_name("ckpt-tui")
+SIX_DONE = re.compile(r"(✓.*\n?){6}")
+
+
+def open_explorer(storage: Path, *options: str, columns: int = 120, lines: int = 36) -> Terminal:
+    """The explorer, as soon as it has drawn itself."""
+    terminal = Terminal(COMMAND, "--storage", str(storage), *options, columns=columns, lines=lines)
+    terminal.wait_for(lambda text: "q Quit" in text or "tab: next" in text)
+    return terminal
+
+
+def press(terminal: Terminal, *keys: str) -> None:
+    """Send keys, one after the other."""
+    for key in keys:
+        terminal.process.send(key)
+        time.sleep(0.4 if key == "\x1b" else 0.05)  # an escape that is followed at once is the start of a sequence
+
+
+def explorer_process(terminal: Terminal) -> psutil.Process:
+    """The process that draws, whatever started it."""
+    for process in family(terminal.pid):
+        if "explore" in " ".join(process.cmdline()) or str(COMMAND) in process.cmdline():
+            return process
+    raise AssertionError("there is no explorer")
+
+
+def assert_terminal_restored(terminal: Terminal) -> None:
+    """The main screen, a visible cursor and no mouse reports, after everything else."""
+    for on, off in ((b"\x1b[?1049h", b"\x1b[?1049l"), (b"\x1b[?25l", b"\x1b[?25h"), (b"\x1b[?1003h", b"\x1b[?1003l")):
+        assert terminal.raw.rfind(off) > terminal.raw.rfind(on), off
+
+
+def test_six_methods_toggle_rerun_export_and_read_back(small_model: Path, storage: Path, tmp_path: Path) -> None:
+    terminal = open_explorer(storage, "--model", str(small_model), "--repeats", "1")
+    press(terminal, "r")  # at once, whatever the worker is still importing
+    terminal.wait_for(lambda text: "all verified" in text, timeout_s=90)
+    assert terminal.text.count("✓") == 6
+    assert "█" in terminal.text
+    press(terminal, "c", "k")
+    terminal.wait_for(lambda text: "r measures what is missing: ts+concurrency+chunks" in text)
+    press(terminal, "r")
+    terminal.wait_for(lambda text: text.count("✓") == 7)
+    press(terminal, "e")
+    terminal.wait_for(lambda text: "Export" in text and "Folder" in text)
+    press(terminal, "\x1b[Z", "\x1b[Z")  # nothing is lost by walking through the form
+    press(terminal, "\x1b")
+    terminal.wait_for(lambda text: "Folder" not in text)
+    press(terminal, "q")
+    assert terminal.finish(timeout_s=30) == 0
+    assert_terminal_restored(terminal)
+    assert scratch_folders(storage) == []
+    assert len(list((data_folder() / "runs").iterdir())) == 2
+
+
+def test_an_export_from_the_terminal_can_be_read_back(
+    small_model: Path, storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    terminal = open_explorer(storage, "--model", str(small_model), "--repeats", "1", "--methods", "pytorch,t5x")
+    press(terminal, "r")
+    terminal.wait_for(lambda text: "all verified" in text, timeout_s=90)
+    press(terminal, "e")
+    terminal.wait_for(lambda text: "a row per trial" in text)
+    press(terminal, "\r")
+    terminal.wait_for(lambda text: text.count("wrote ") == 2, timeout_s=60)
+    press(terminal, "\x1b", "q")
+    assert terminal.finish(timeout_s=30) == 0
+    (written,) = tmp_path.glob("ckpt-tui-*.csv")
+    rows = list(csv.DictReader(written.open(newline="")))
+    assert [(row["method"], row["operation"], row["verified"]) for row in rows] == [
+        (method, operation, "true") for method in ("pytorch", "t5x") for operation in ("save", "load")
+    ]
+    assert next(tmp_path.glob("ckpt-tui-*.png")).read_bytes().startswith(b"\x89PNG")
+
+
+def test_stop_is_instant_resizing_harmless_and_leaving_a_run_asks(
+    small_model: Path, storage: Path, faulty_methods: None
+) -> None:
+    terminal = open_explorer(storage, "--model", str(small_model), "--methods", "pytorch,is-slow", "--seed", "3")
+    press(terminal, "r")
+    terminal.wait_for(lambda text: "is-slow save measure" in text, timeout_s=90)
+    for lines, columns in ((5, 20), (24, 80), (60, 200), (36, 120)):
+        terminal.process.setwinsize(lines, columns)
+        terminal.screen.resize(lines, columns)
+        time.sleep(0.3)
+        terminal.read()
+    terminal.wait_for(lambda text: "is-slow save measure" in text and "Optimizations" in text)
+    trial = [process for process in family(terminal.pid) if "backends.worker" in " ".join(process.cmdline())][1:]
+    press(terminal, "q")
+    terminal.wait_for(lambda text: "Leave?" in text)
+    press(terminal, "\r")
+    terminal.wait_for(lambda text: "Leave?" not in text)
+    press(terminal, "x")
+    terminal.wait_for(lambda text: "stopped" in text, timeout_s=5)
+    assert gone(trial)
+    assert scratch_folders(storage) == []
+    processes = family(terminal.pid)
+    press(terminal, "q")
+    assert terminal.finish(timeout_s=30) == 0
+    assert wait_until(lambda: gone(processes))
+    assert_terminal_restored(terminal)
+
+
+def test_a_killed_worker_costs_one_trial(small_model: Path, storage: Path, faulty_methods: None) -> None:
+    terminal = open_explorer(
+        storage, "--model", str(small_model), "--methods", "pytorch,is-slow,t5x", "--seed", "3", "--repeats", "1"
+    )
+    press(terminal, "r")
+    terminal.wait_for(lambda text: "is-slow save measure" in text, timeout_s=90)
+    worker = next(p for p in family(terminal.pid) if "backends.worker" in " ".join(p.cmdline()))
+    worker.kill()
+    terminal.wait_for(lambda text: "1 failed" in text, timeout_s=90)
+    assert terminal.text.count("✓") == 2
+    assert "Traceback" not in terminal.text
+    press(terminal, "q")
+    assert terminal.finish(timeout_s=30) == 0
+    assert scratch_folders(storage) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_everything_in_order(
+    number: signal.Signals, small_model: Path, storage: Path, faulty_methods: None
+) -> None:
+    terminal = open_explorer(storage, "--model", str(small_model), "--methods", "is-slow")
+    press(terminal, "r")
+    terminal.wait_for(lambda text: "is-slow save measure" in text, timeout_s=90)
+    processes = family(terminal.pid)
+    explorer_process(terminal).send_signal(number)
+    terminal.finish(timeout_s=30)
+    assert wait_until(lambda: gone(processes))
+    assert scratch_folders(storage) == []
+    assert_terminal_restored(terminal)
+    assert "Traceback" not in terminal.text
+
+
+def test_a_closed_terminal_leaves_nothing(small_model: Path, storage: Path, faulty_methods: None) -> None:
+    terminal = open_explorer(storage, "--model", str(small_model), "--methods", "is-slow")
+    press(terminal, "r")
+    terminal.wait_for(lambda text: "is-slow save measure" in text, timeout_s=90)
+    processes = family(terminal.pid)
+    terminal.process.close(force=False)
+    psutil.wait_procs(processes, timeout=20)
+    assert gone(processes)
+    assert scratch_folders(storage) == []
+
+
+def in_a_shell(*options: str) -> Terminal:
+    """The explorer as a job of an interactive shell, which stays when it ends."""
+    terminal = Terminal(Path("/bin/bash"), "--norc", "-i")
+    terminal.process.sendline(" ".join([f"PS1='ready> '; {COMMAND}", *options]))
+    terminal.wait_for(lambda text: "q Quit" in text)
+    return terminal
+
+
+def test_kill_9_gives_the_terminal_back_and_leaves_no_process(
+    small_model: Path, storage: Path, faulty_methods: None
+) -> None:
+    terminal = in_a_shell(
+        "--storage", str(storage), "--model", str(small_model), "--methods", "pytorch,is-slow --seed 3"
+    )
+    press(terminal, "r")
+    terminal.wait_for(lambda text: "is-slow save measure" in text, timeout_s=90)
+    explorer = explorer_process(terminal)
+    below = explorer.children(recursive=True)
+    assert any("backends.worker" in " ".join(process.cmdline()) for process in below)
+    explorer.kill()
+    terminal.wait_for(lambda text: "it was killed; finished results are in" in text, timeout_s=15)
+    assert wait_until(lambda: gone(below))
+    assert scratch_folders(storage) == []
+    assert_terminal_restored(terminal)
+    terminal.process.sendline("stty -a | tr ' ;' '\\n\\n' | grep -x -e icanon -e echo | sort | xargs echo modes:")
+    terminal.wait_for(lambda text: "modes: echo icanon" in text, timeout_s=15)
+    (kept,) = (data_folder() / "runs").iterdir()
+    assert b'"method": "pytorch"' in kept.read_bytes()
+    terminal.process.close()
+
+
+def test_suspend_goes_back_to_the_shell_and_fg_returns(small_model: Path, storage: Path) -> None:
+    terminal = in_a_shell("--storage", str(storage), "--model", str(small_model))
+    press(terminal, "\x1a")
+    terminal.wait_for(lambda text: "Stopped" in text, timeout_s=15)
+    terminal.process.sendline("echo in the $((40 + 2)) shell")
+    terminal.wait_for(lambda text: "in the 42 shell" in text, timeout_s=15)
+    terminal.process.sendline("fg")
+    terminal.wait_for(lambda text: "Optimizations" in text and "q Quit" in text, timeout_s=15)
+    press(terminal, "q")
+    terminal.wait_for(lambda text: "ready> " in text, timeout_s=15)  # what was drawn over it is not restored by pyte
+    terminal.process.close()
+
+
+def test_leftovers_of_a_killed_run_are_offered_for_removal(storage: Path) -> None:
+    folder = made_by_a_dead_process(storage)
+    terminal = open_explorer(storage)
+    terminal.wait_for(lambda text: "Leftovers" in text)
+    press(terminal, "y")
+    assert wait_until(lambda: not folder.exists())
+    press(terminal, "q")
+    assert terminal.finish(timeout_s=30) == 0
+
+
+def test_a_wrong_setting_is_one_sentence(storage: Path) -> None:
+    path = Path(os.environ["XDG_CONFIG_HOME"]) / "ckpt-tui" / "settings.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text('theme = "pink"')
+    terminal = Terminal(COMMAND, "--storage", str(storage), columns=200)
+    assert terminal.finish() == 2
+    assert "settings.toml cannot be used" in terminal.text
+    assert "Traceback" not in terminal.text
+
+
+def test_settings_choose_theme_keys_and_defaults(storage: Path) -> None:
+    path = Path(os.environ["XDG_CONFIG_HOME"]) / "ckpt-tui" / "settings.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        f'ascii = true\n[keys]\nquit = "f10"\n[defaults]\nstorage = "{storage}"\nrepeats = 7\nsize = "20MB"'
+    )
+    terminal = Terminal(COMMAND)
+    terminal.wait_for(lambda text: "f10 Quit" in text)
+    assert "7 rounds" in terminal.text
+    assert "demo 20MB" in terminal.text
+    assert "+- Methods" in terminal.text
+    press(terminal, "q", "\x1b[21~")
+    assert terminal.finish(timeout_s=30) == 0
+
+
+def test_without_a_terminal_it_says_what_to_use(storage: Path) -> None:
+    result = subprocess.run([COMMAND], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    assert result.returncode == 2
+    assert result.stderr == "ckpt-tui: the explorer needs a terminal: use ckpt-tui run where there is none.\n"
