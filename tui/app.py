@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import datetime
+import functools
+import gc
 import signal
 import traceback
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
 from textual.app import App, SystemCommand
@@ -17,11 +19,6 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.worker import Worker
 
-from backends import scratch
-from backends.host import new_request
-from backends.launcher import Launcher
-from backends.storage import check_storage, filesystem_of
-from state.autosave import autosave
 from state.command_line import run_command
 from state.errors import CkptTuiError, WorkerError
 from state.events import (
@@ -44,10 +41,12 @@ from tui.hints import hint
 from tui.narrate import narrate
 from tui.rows import ASCII, BLOCKS
 from tui.screens.explore import ExploreScreen
-from tui.screens.question import Question
 from tui.themes import THEME_NAMES, THEMES
-from tui.widgets.method_table import MethodTable
-from tui.widgets.switch_row import SwitchRow
+
+if TYPE_CHECKING:
+    from backends.launcher import Launcher
+    from tui.widgets.method_table import MethodTable
+    from tui.widgets.switch_row import SwitchRow
 
 #: How often an idle worker may die before we stop starting new ones.
 _MAX_IDLE_DEATHS = 2
@@ -75,14 +74,14 @@ class ExplorerApp(App[None]):
         plan: Plan,
         available: tuple[str, ...],
         settings: Settings,
-        launcher: Launcher | None = None,
+        launcher: "Launcher | None" = None,
         clock: Callable[[], datetime.datetime] = datetime.datetime.now,
     ) -> None:
         super().__init__()
         self.explorer = Explorer(plan, available, selected=frozenset(plan.methods))
         self._settings = settings
         self.keys = {**DEFAULT_KEYS, **settings.keys}
-        self._launcher = launcher or Launcher()
+        self._given_launcher = launcher
         self._clock = clock
         self._requests: asyncio.Queue[RunRequested] = asyncio.Queue()
         self._driving: Worker[None] | None = None
@@ -96,6 +95,13 @@ class ExplorerApp(App[None]):
         """The main screen."""
         return ExploreScreen(ASCII if self._settings.ascii else BLOCKS, self.keys, ascii_only=self._settings.ascii)
 
+    @functools.cached_property
+    def _launcher(self) -> "Launcher":
+        """Imported and made when the first screen stands: nobody waits for it."""
+        from backends.launcher import Launcher
+
+        return self._given_launcher or Launcher()
+
     @property
     def main(self) -> ExploreScreen:
         """The main screen, whatever lies over it."""
@@ -104,15 +110,18 @@ class ExplorerApp(App[None]):
         return screen
 
     def on_mount(self) -> None:
-        """Draw first; then start the worker and look for leftovers."""
-        self._show()
+        """Listen to signals."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread, as under a test's driver
                 loop.add_signal_handler(number, lambda: self.run_worker(self.leave()))
-        self.call_after_refresh(self._begin)
 
+    @on(ExploreScreen.Filled)
     def _begin(self) -> None:
+        """The screen stands: draw what is known, start the worker, and look for leftovers."""
+        self._show()
+        gc.freeze()
+        gc.enable()
         # Textual draws only what changes, but the shell has had the terminal meanwhile.
         self.app_resume_signal.subscribe(self.main, lambda _: self.screen.refresh(layout=True))
         self._driving = self.run_worker(self._drive())
@@ -167,17 +176,19 @@ class ExplorerApp(App[None]):
                 for sentence in session.run.advice:
                     self._tell(f"! {sentence}")
             case TrialFinished() | TrialFailed() | RunFinished() if session.run is not None:
+                from state.autosave import autosave
+
                 autosave(session.run)
             case RunRefused():
                 self._tell(f"refused: {event.failure.what}: {event.failure.do}")
-                self.push_screen(
-                    Question("This cannot be run", f"{event.failure.what}.\n\nTo try: {event.failure.do}.", "OK")
-                )
+                self._refuse(event.failure.what, event.failure.do)
         self._show()
 
     # Drawing -------------------------------------------------------------------------------------------------------
 
     def _show(self) -> None:
+        from backends.storage import filesystem_of
+
         plan = self.explorer.plan
         if not self._where.startswith(f"{plan.storage} "):
             self._where = f"{plan.storage} {filesystem_of(Path(plan.storage)).type}"
@@ -187,6 +198,8 @@ class ExplorerApp(App[None]):
         self.main.write(f"{self._clock():%H:%M:%S} {line}")
 
     def _refuse(self, what: str, do: str) -> None:
+        from tui.screens.question import Question
+
         self.push_screen(Question("This cannot be run", f"{what}.\n\nTo try: {do}.", "OK"))
 
     # What people do ------------------------------------------------------------------------------------------------
@@ -196,6 +209,9 @@ class ExplorerApp(App[None]):
         if self.explorer.running:
             self.notify(f"a run goes on: {self.keys['stop']} stops it", severity="warning")
             return
+        from backends.host import new_request
+        from backends.storage import check_storage
+
         try:
             plan = self.explorer.plan_for(methods)
             check_storage(Path(plan.storage))
@@ -305,20 +321,20 @@ class ExplorerApp(App[None]):
         self.theme = names[(here + 1) % len(names)]
         self.notify(f"theme: {self.theme}")
 
-    @on(MethodTable.Opened)
-    def _open(self) -> None:
+    def on_method_table_opened(self) -> None:
+        """Enter, or a double click."""
         self.action_open()
 
-    @on(MethodTable.Ticked)
-    def _tick(self, event: MethodTable.Ticked) -> None:
+    def on_method_table_ticked(self, event: "MethodTable.Ticked") -> None:
+        """A click on a box."""
         self.dispatch(MethodToggled(event.method))
 
-    @on(SwitchRow.Flipped)
-    def _flip(self, event: SwitchRow.Flipped) -> None:
+    def on_switch_row_flipped(self, event: "SwitchRow.Flipped") -> None:
+        """A click on a switch, or enter."""
         self.dispatch(SwitchFlipped(event.switch))
 
-    @on(SwitchRow.Stepped)
-    def _step(self, event: SwitchRow.Stepped) -> None:
+    def on_switch_row_stepped(self, event: "SwitchRow.Stepped") -> None:
+        """An arrow of a switch."""
         if self.explorer.running:
             self.notify(f"the values belong to the run: {self.keys['stop']} stops it", severity="warning")
             return
@@ -349,6 +365,8 @@ class ExplorerApp(App[None]):
             if yes:
                 self.run_worker(self.leave())
 
+        from tui.screens.question import Question
+
         text = "A run goes on. Leaving stops it; what was measured so far is kept."
         self.push_screen(Question("Leave?", text, "Stop and leave", "Stay"), answer)
 
@@ -364,6 +382,9 @@ class ExplorerApp(App[None]):
     @work
     async def _offer_to_remove_leftovers(self) -> None:
         """What runs left that were killed with the whole program."""
+        from backends import scratch
+        from tui.screens.question import Question
+
         orphans = await asyncio.to_thread(scratch.orphans, Path(self.explorer.plan.storage))
         ours = [orphan for orphan in orphans if not orphan.owner.foreign]
         if not ours:

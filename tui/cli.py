@@ -1,6 +1,7 @@
 """The command line. Textual, matplotlib and the like are imported by the commands that need them, when they do."""
 
 import contextlib
+import gc
 import io
 import os
 import signal
@@ -43,6 +44,7 @@ def cli() -> None:
 @click.pass_context
 def explore(context: click.Context, /, **options: Any) -> int:
     """Open the explorer: toggle, run, watch, export."""
+    gc.disable()  # until the first screen stands: what is imported stays, and collections cost a tenth of the start
     from backends.methods import registry
     from state.paths import settings_file
     from state.settings import read_settings

@@ -1,12 +1,14 @@
 """An explorer for tests whose worker plays a script instead of measuring, so that every state can be had at once."""
 
 import asyncio
+import contextlib
 import datetime
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from textual.pilot import Pilot
 
 from backends.launcher import Launcher
 from state.environment import Environment, FileSystem
@@ -157,3 +159,19 @@ def fixed_request(plan: Plan) -> RunRequested:
     filesystem = FileSystem("ext4")
     environment = Environment(hostname="here", storage=plan.storage, filesystem=filesystem, can_drop_caches=True)
     return RunRequested("20260101-120000-abcd", "2026-01-01T12:00:00+00:00", plan, environment)
+
+
+@contextlib.asynccontextmanager
+async def opened(app: ExplorerApp, size: tuple[int, int] = (120, 36)) -> AsyncIterator[Pilot[None]]:
+    """The explorer in a terminal of this size, as soon as its panes are filled."""
+    async with app.run_test(size=size) as pilot:
+        await filled(pilot)
+        yield pilot
+
+
+async def filled(pilot: Pilot[None]) -> None:
+    """Wait until there is something in the panes."""
+    while not pilot.app.query("Footer"):
+        await pilot.pause()
+    for _ in range(3):
+        await pilot.pause()

@@ -13,7 +13,7 @@ from state.paths import data_folder
 from state.plan import SIX
 from state.run import Failure
 from state.settings import Settings
-from tests.tui.scripted import FAILURE, Script, explorer, failing, held_in, smooth
+from tests.tui.scripted import FAILURE, Script, explorer, failing, held_in, opened, smooth
 from tui.actions import ACTIONS
 from tui.app import ExplorerApp
 from tui.screens.explore import ExploreScreen
@@ -25,8 +25,6 @@ from tui.widgets.live_strip import sparkline
 from tui.widgets.method_table import MethodTable
 from tui.widgets.switch_row import SwitchRow
 from tui.widgets.tick import Tick
-
-SIZE = (120, 36)
 
 
 def text(app: ExplorerApp, selector: str) -> str:
@@ -54,7 +52,7 @@ async def settle(pilot: Pilot[None]) -> None:
 
 async def test_r_measures_the_six_and_shows_each_as_it_comes(storage: Path) -> None:
     app, launcher = explorer(storage, held_in(2), repeats=1)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         assert "press r: 6 methods" in text(app, "#live")
         await pilot.press("r")
         await settle(pilot)
@@ -77,7 +75,7 @@ async def test_r_measures_the_six_and_shows_each_as_it_comes(storage: Path) -> N
 
 async def test_flipping_a_switch_names_and_highlights_its_cell_and_r_measures_only_that(storage: Path) -> None:
     app, launcher = explorer(storage, repeats=1)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await pilot.press("r")
         await settle(pilot)
         await pilot.press("c", "k")
@@ -99,7 +97,7 @@ async def test_flipping_a_switch_names_and_highlights_its_cell_and_r_measures_on
 
 async def test_r_again_measures_all_again_and_shift_r_always_does(storage: Path) -> None:
     app, launcher = explorer(storage, repeats=1)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await pilot.press("r")
         await settle(pilot)
         await pilot.press("r")
@@ -112,7 +110,7 @@ async def test_r_again_measures_all_again_and_shift_r_always_does(storage: Path)
 
 async def test_enter_runs_only_the_highlighted_method_and_then_shows_its_details(storage: Path) -> None:
     app, launcher = explorer(storage, repeats=2)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await pilot.press("down", "enter")
         await settle(pilot)
         assert [request.plan.methods for request in launcher.requests] == [("t5x",)]
@@ -130,7 +128,7 @@ async def test_enter_runs_only_the_highlighted_method_and_then_shows_its_details
 
 async def test_a_failed_method_says_why_and_the_others_go_on(storage: Path) -> None:
     app, _ = explorer(storage, failing("t5x"), repeats=1)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await pilot.press("r")
         await settle(pilot)
         assert "✗" in line(app, "t5x")
@@ -147,7 +145,7 @@ async def test_a_failed_method_says_why_and_the_others_go_on(storage: Path) -> N
 
 async def test_x_stops_at_once_and_keeps_what_was_measured(storage: Path) -> None:
     app, _ = explorer(storage, held_in(4), repeats=1)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await pilot.press("x")  # nothing to stop
         await pilot.press("r")
         await settle(pilot)
@@ -167,7 +165,7 @@ async def test_x_stops_at_once_and_keeps_what_was_measured(storage: Path) -> Non
 
 async def test_space_selects_and_nothing_selected_is_told(storage: Path) -> None:
     app, launcher = explorer(storage, repeats=1)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await pilot.press("home", "space")
         assert line(app, "pytorch").startswith("□")
         assert "--methods tensorstore,t5x" in text(app, "#command")
@@ -183,7 +181,7 @@ async def test_space_selects_and_nothing_selected_is_told(storage: Path) -> None
 
 async def test_values_change_by_keys_and_mouse_and_not_under_a_run(storage: Path) -> None:
     app, _ = explorer(storage, held_in(0), repeats=1)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         row = app.main.query_one("#switch-concurrency", SwitchRow)
         row.focus()
         await pilot.press("left", "minus", "right")
@@ -208,7 +206,7 @@ async def test_values_change_by_keys_and_mouse_and_not_under_a_run(storage: Path
 
 async def test_the_mouse_highlights_selects_and_opens(storage: Path) -> None:
     app, launcher = explorer(storage, repeats=1)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         table = app.main.query_one(MethodTable)
         await pilot.click(table, offset=(20, 3))
         assert table.highlighted == 3
@@ -222,7 +220,7 @@ async def test_the_mouse_highlights_selects_and_opens(storage: Path) -> None:
 
 async def test_charts_cycle_and_grow_with_results(storage: Path) -> None:
     app, _ = explorer(storage, repeats=1)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         assert "press r" in text(app, "#chart")
         await pilot.press("r")
         await settle(pilot)
@@ -238,7 +236,7 @@ async def test_charts_cycle_and_grow_with_results(storage: Path) -> None:
 
 async def test_a_wrong_value_is_refused_beside_its_field_and_a_right_one_is_taken(storage: Path) -> None:
     app, _ = explorer(storage)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await pilot.press("s")
         form = app.screen
         assert isinstance(form, Setup)
@@ -282,7 +280,7 @@ async def test_a_wrong_value_is_refused_beside_its_field_and_a_right_one_is_take
 
 async def test_the_setup_opens_at_the_line_that_was_chosen_but_not_under_a_run(storage: Path) -> None:
     app, _ = explorer(storage, held_in(0))
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await pilot.press("shift+tab", "end", "enter")
         assert isinstance(app.screen, Setup)
         assert app.screen.focused is not None
@@ -295,7 +293,7 @@ async def test_the_setup_opens_at_the_line_that_was_chosen_but_not_under_a_run(s
 
 async def test_export_writes_what_is_chosen_and_never_overwrites_silently(storage: Path, tmp_path: Path) -> None:
     app, _ = explorer(storage, repeats=1)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await pilot.press("e")
         assert isinstance(app.screen, ExploreScreen), "there is nothing to export yet"
         await pilot.press("r")
@@ -343,7 +341,7 @@ async def test_export_writes_what_is_chosen_and_never_overwrites_silently(storag
 
 async def test_results_are_kept_on_the_disk_while_the_run_goes_on(storage: Path) -> None:
     app, _ = explorer(storage, held_in(4), repeats=1)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await pilot.press("r")
         await settle(pilot)
         (kept,) = (data_folder() / "runs").iterdir()
@@ -352,7 +350,7 @@ async def test_results_are_kept_on_the_disk_while_the_run_goes_on(storage: Path)
 
 async def test_every_action_is_in_the_help_and_in_the_palette_and_nine_keys_are_in_the_footer(storage: Path) -> None:
     app, _ = explorer(storage, settings=Settings(keys={"run": "f5"}))
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await pilot.press("question_mark")
         assert isinstance(app.screen, TextPage)
         shown = str(app.screen.query_one("#text", Static).content)
@@ -368,7 +366,7 @@ async def test_every_action_is_in_the_help_and_in_the_palette_and_nine_keys_are_
 
 async def test_the_palette_runs_an_action(storage: Path) -> None:
     app, _ = explorer(storage)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await pilot.press("ctrl+p")
         await pilot.press(*"Chunking")
         await pilot.pause(0.5)
@@ -379,7 +377,7 @@ async def test_the_palette_runs_an_action(storage: Path) -> None:
 
 async def test_keys_can_be_rebound(storage: Path) -> None:
     app, launcher = explorer(storage, settings=Settings(keys={"run": "f5", "chunking": "h"}), repeats=1)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await pilot.press("k", "r")
         assert app.explorer.cell == "tensorstore"
         assert launcher.requests == []
@@ -392,14 +390,14 @@ async def test_keys_can_be_rebound(storage: Path) -> None:
 
 async def test_y_copies_the_command_line(storage: Path) -> None:
     app, _ = explorer(storage)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await pilot.press("y")
         assert app.clipboard == f"ckpt-tui run --methods six --storage {storage} --repeats 3"
 
 
 async def test_themes_cycle(storage: Path) -> None:
     app, _ = explorer(storage)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         seen = [app.theme]
         for _ in range(4):
             await pilot.press("t")
@@ -409,7 +407,7 @@ async def test_themes_cycle(storage: Path) -> None:
 
 async def test_tab_goes_through_the_panes_m_maximises_and_l_shows_the_log(storage: Path) -> None:
     app, _ = explorer(storage, repeats=1)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         seen = []
         for _ in range(4):
             assert app.screen.focused is not None
@@ -432,7 +430,7 @@ async def test_tab_goes_through_the_panes_m_maximises_and_l_shows_the_log(storag
 
 async def test_a_small_screen_shows_one_pane_and_resizing_loses_nothing(storage: Path) -> None:
     app, _ = explorer(storage, repeats=1)
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with opened(app, (80, 24)) as pilot:
         await pilot.press("r")
         await settle(pilot)
         panes = ("setup", "methods", "chart", "log")
@@ -463,7 +461,7 @@ async def test_a_refused_run_says_what_to_do_and_the_next_one_can_start(storage:
         return [refusals.pop()] if refusals else list(smooth(request))  # type: ignore[arg-type]
 
     app, launcher = explorer(storage, script, repeats=1)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await pilot.press("r")
         await settle(pilot)
         assert isinstance(app.screen, Question)
@@ -478,7 +476,7 @@ async def test_a_refused_run_says_what_to_do_and_the_next_one_can_start(storage:
 
 async def test_a_storage_folder_that_vanished_is_told_before_the_run(storage: Path) -> None:
     app, launcher = explorer(storage)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         storage.rmdir()
         await pilot.press("r")
         assert isinstance(app.screen, Question)
@@ -489,7 +487,7 @@ async def test_a_storage_folder_that_vanished_is_told_before_the_run(storage: Pa
 async def test_a_worker_that_dies_is_told_and_r_starts_another(storage: Path) -> None:
     died = RunInterrupted(Failure("the worker process died (SIGKILL)", "see the log"))
     app, launcher = explorer(storage, repeats=1, idle=(died, died))
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await settle(pilot)
         assert "the worker has died" in text(app, "#live")
         await pilot.press("r")
@@ -500,7 +498,7 @@ async def test_a_worker_that_dies_is_told_and_r_starts_another(storage: Path) ->
 
 async def test_leaving_a_run_asks_first(storage: Path) -> None:
     app, launcher = explorer(storage, held_in(0))
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await pilot.press("r")
         await settle(pilot)
         await pilot.press("q")
@@ -515,7 +513,7 @@ async def test_leaving_a_run_asks_first(storage: Path) -> None:
 
 async def test_leaving_without_a_run_just_leaves(storage: Path) -> None:
     app, launcher = explorer(storage)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await pilot.press("q")
         await settle(pilot)
     assert launcher.closed
@@ -532,7 +530,7 @@ def test_a_sparkline_shows_the_highest_of_each_part() -> None:
 @pytest.mark.parametrize("script", [smooth, held_in(3)])
 async def test_plain_characters_only_where_asked_for(storage: Path, script: Script) -> None:
     app, _ = explorer(storage, script, settings=Settings(ascii=True), repeats=1)
-    async with app.run_test(size=SIZE) as pilot:
+    async with opened(app) as pilot:
         await pilot.press("r", "k")
         await settle(pilot)
         for method in SIX:

@@ -11,7 +11,7 @@ from state.environment import FileSystem
 from state.events import RunInterrupted, RunRefused
 from state.run import Failure
 from state.settings import Settings, ThemeName
-from tests.tui.scripted import METHODS, Script, explorer, failing, fixed_request, held_in, smooth
+from tests.tui.scripted import METHODS, Script, explorer, failing, filled, fixed_request, held_in, smooth
 from tui.widgets.method_table import MethodTable
 
 SIZES = [(80, 24), (120, 36), (200, 60)]
@@ -23,8 +23,8 @@ Act = Callable[[Pilot[None]], Awaitable[None]]
 def same_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The storage is the working folder, whatever that is called and wherever it lies."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tui.app.new_request", fixed_request)
-    monkeypatch.setattr("tui.app.filesystem_of", lambda folder: FileSystem("ext4"))
+    monkeypatch.setattr("backends.host.new_request", fixed_request)
+    monkeypatch.setattr("backends.storage.filesystem_of", lambda folder: FileSystem("ext4"))
     monkeypatch.setattr("tui.app.data_folder", lambda: Path("/home/me/.local/share/ckpt-tui"))
     monkeypatch.setattr("tui.app.settings_file", lambda: Path("/home/me/.config/ckpt-tui/settings.toml"))
     monkeypatch.setattr("tui.screens.export.Path.cwd", lambda: Path("/home/me"))
@@ -34,6 +34,7 @@ def pressing(*keys: str) -> Act:
     """Press keys, and let what they start come to its end."""
 
     async def act(pilot: Pilot[None]) -> None:
+        await filled(pilot)
         for key in keys:
             await pilot.press(key)
             for _ in range(3):

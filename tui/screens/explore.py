@@ -1,18 +1,17 @@
 """The explorer's main screen: switches, setup, methods, chart, log, and what is happening now."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import Resize
 from textual.message import Message
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, OptionList, RichLog, Static
+from textual.widgets import Static
 
 from state.command_line import run_command
 from state.errors import RequestError
@@ -25,11 +24,14 @@ from state.steps import SWITCHES
 from state.units import format_bytes, size_argument
 from tui.actions import ACTIONS
 from tui.rows import Glyphs, Row, heading, rows
-from tui.widgets.chart import TITLES, VIEWS, Chart, View
+from tui.views import TITLES, VIEWS, View
 from tui.widgets.live_strip import LiveStrip
-from tui.widgets.method_table import MethodTable
 from tui.widgets.pane import Pane
-from tui.widgets.switch_row import SwitchRow
+
+if TYPE_CHECKING:
+    from textual.widgets import OptionList
+
+    from tui.widgets.method_table import MethodTable
 
 MIN_COLUMNS: Final = 60
 MIN_LINES: Final = 16
@@ -80,6 +82,9 @@ class ExploreScreen(Screen[None]):
             super().__init__()
             self.field = field
 
+    class Filled(Message):
+        """Every pane has its content."""
+
     def __init__(self, glyphs: Glyphs, keys: Mapping[str, str], *, ascii_only: bool) -> None:
         super().__init__(classes="-ascii" if ascii_only else "")
         self._glyphs = glyphs
@@ -88,7 +93,7 @@ class ExploreScreen(Screen[None]):
         self._explorer: Explorer | None = None
         self._drawn: Explorer | None = None
         self._drawable = False
-        self._where = self._hint = ""
+        self._where = ""
         self._view: View = "save"
         self._pane = "methods"
         self._cell = ""
@@ -101,40 +106,59 @@ class ExploreScreen(Screen[None]):
         yield Static(id="title")
         with Horizontal(id="body"):
             with Vertical(id="left"):
-                with Pane("switches", "Optimizations"):
-                    for switch in SWITCHES:
-                        yield SwitchRow(switch, self._keys[switch], ascii_only=self._ascii_only)
-                    yield Static(id="cell")
-                with Pane("setup", "Setup", f"{self._keys['setup']} change"):
-                    yield OptionList(id="setup")
+                yield Pane("switches", "Optimizations")
+                yield Pane("setup", "Setup", f"{self._keys['setup']} change")
             with Vertical(id="right"):
                 yield Static(id="tabs")
-                with Pane("methods", "Methods", "space select · enter run only this, or details"):
-                    yield Static(id="heading")
-                    yield MethodTable(self._glyphs)
-                with Pane("chart", "", f"{self._keys['chart']} next chart"), VerticalScroll(id="chart-scroll"):
-                    yield Chart(ascii_only=self._ascii_only)
-                with Pane("log", "Log"):
-                    yield RichLog(id="log", max_lines=1000, wrap=True, min_width=0)
+                yield Pane("methods", "Methods", "space select · enter run only this, or details")
+                yield Pane("chart", TITLES[self._view], f"{self._keys['chart']} next chart")
+                yield Pane("log", "Log")
         yield Static(id="advice", markup=False)
         yield LiveStrip(ascii_only=self._ascii_only)
         yield Static(id="command", markup=False)
-        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        """The methods have the focus first."""
-        self._drawable = True
-        self.query_one(MethodTable).focus()
+        """The frame is drawn at once, and filled when it has been."""
         self._show_tabs()
-        if self._explorer is not None:
-            self.show(self._explorer, self._where, self._hint)
+        self.call_after_refresh(self._fill)
+
+    async def _fill(self) -> None:
+        """Import and mount what is in the panes: nobody waits for it to see that the program has started."""
+        from textual.containers import VerticalScroll
+        from textual.widgets import Footer, OptionList, RichLog
+
+        from tui.widgets.chart import Chart
+        from tui.widgets.method_table import MethodTable
+        from tui.widgets.switch_row import SwitchRow
+
+        switches = [SwitchRow(switch, self._keys[switch], ascii_only=self._ascii_only) for switch in SWITCHES]
+        contents: dict[str, tuple[Widget, ...]] = {
+            "switches": (*switches, Static(id="cell")),
+            "setup": (OptionList(id="setup"),),
+            "methods": (Static(id="heading"), MethodTable(self._glyphs)),
+            "chart": (VerticalScroll(Chart(ascii_only=self._ascii_only), id="chart-scroll"),),
+            "log": (RichLog(id="log", max_lines=1000, wrap=True, min_width=0),),
+        }
+        async with self.batch():
+            for name, widgets in contents.items():
+                await self.query_one(f"#{name}-pane").mount_all(widgets)
+            await self.mount(Footer(show_command_palette=False))
+        self._drawable = True
+        self._table.focus()
+        self.post_message(self.Filled())
 
     # Drawing -------------------------------------------------------------------------------------------------------
 
     @property
+    def _table(self) -> "MethodTable":
+        from tui.widgets.method_table import MethodTable
+
+        return self.query_one(MethodTable)
+
+    @property
     def current(self) -> Row | None:
-        """The highlighted method."""
-        return self.query_one(MethodTable).current
+        """The highlighted method; None as long as there is no table."""
+        return self._table.current if self._drawable else None
 
     def show(self, explorer: Explorer, where: str, hint: str) -> None:
         """Draw a state.
@@ -144,7 +168,7 @@ class ExploreScreen(Screen[None]):
             where: The storage for people: its folder and its file system.
             hint: What to do where nothing runs.
         """
-        self._explorer, self._where, self._hint = explorer, where, hint
+        self._explorer, self._where = explorer, where
         if not self._drawable:
             return
         old, self._drawn = self._drawn, explorer
@@ -167,10 +191,13 @@ class ExploreScreen(Screen[None]):
 
     def write(self, line: str) -> None:
         """Add a line to the log."""
-        self.query_one(RichLog).write(line)
+        if self._drawable:
+            from textual.widgets import RichLog
+
+            self.query_one(RichLog).write(line)
 
     def _show_rows(self, explorer: Explorer, *, all_again: bool = False) -> None:
-        table = self.query_one(MethodTable)
+        table = self._table
         newest = self.shown.run_id if self.shown is not None else ""
         table.show(rows(explorer, self.results, newest), all_again=all_again)
         if explorer.cell != self._cell:
@@ -197,6 +224,8 @@ class ExploreScreen(Screen[None]):
         )
         values = {"concurrency": str(plan.concurrency), "chunking": size_argument(plan.chunk_bytes)}
         values["compression"] = str(plan.codec)
+        from tui.widgets.switch_row import SwitchRow
+
         for switch, is_on in zip(SWITCHES, explorer.switches, strict=True):
             row = self.query_one(f"#switch-{switch}", SwitchRow)
             row.on, row.value = is_on, values[switch]
@@ -216,6 +245,8 @@ class ExploreScreen(Screen[None]):
         note.set_class(bool(advice), "-some")
 
     def _show_setup(self, plan: Plan) -> None:
+        from textual.widgets import OptionList
+
         setup = self.query_one("#setup", OptionList)
         values = {name: str(getattr(plan, name)) for name in _SETUP}
         values["size_bytes"] = size_argument(plan.size_bytes) if plan.size_bytes is not None else "its own"
@@ -242,6 +273,8 @@ class ExploreScreen(Screen[None]):
     def _show_chart(self) -> None:
         pane = self.query_one("#chart-pane", Pane)
         pane.border_title = TITLES[self._view]
+        from tui.widgets.chart import Chart
+
         room = self.query_one("#chart-scroll").scrollable_content_region
         self.query_one(Chart).show(self.results, self._view, room.width, room.height)
 
@@ -267,16 +300,23 @@ class ExploreScreen(Screen[None]):
             f"{width}x{height} is too small: make it {MIN_COLUMNS}x{MIN_LINES}. What runs goes on."
         )
 
-    @on(MethodTable.Resized)
+    def on_method_table_resized(self) -> None:
+        """The columns follow the width."""
+        self._draw_again()
+
     def _draw_again(self) -> None:
-        if self._explorer is None:
+        if self._explorer is None or not self._drawable:
             return
-        width = self.query_one(MethodTable).scrollable_content_region.width
+        width = self._table.scrollable_content_region.width
         self.query_one("#heading", Static).update(heading(width, self._glyphs))
         self._show_rows(self._explorer, all_again=True)
         self._show_chart()
 
     # Actions -------------------------------------------------------------------------------------------------------
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing can be done with panes that are not filled yet."""
+        return self._drawable
 
     def action_chart(self) -> None:
         """The next view."""
@@ -325,6 +365,6 @@ class ExploreScreen(Screen[None]):
             return None
         return next((node for node in self.focused.ancestors if isinstance(node, Pane)), None)
 
-    @on(OptionList.OptionSelected, "#setup")
-    def _setup_chosen(self, event: OptionList.OptionSelected) -> None:
+    def on_option_list_option_selected(self, event: "OptionList.OptionSelected") -> None:
+        """A line of the setup was chosen; the table of methods answers for itself."""
         self.post_message(self.SetupRequested(list(_SETUP)[event.option_index]))

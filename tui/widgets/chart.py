@@ -1,6 +1,6 @@
 """The bar chart of the explorer."""
 
-from typing import Final, Literal, get_args
+from typing import Final
 
 from textual.content import Content
 from textual.widgets import Static
@@ -9,15 +9,8 @@ from state.export import speedup_words
 from state.results import MethodResult
 from state.units import format_bytes, format_seconds
 from tui.charts import Bar, bar_lines, labels_of
+from tui.views import TITLES, VIEWS, View
 
-View = Literal["save", "load", "size", "speed-up"]
-VIEWS: Final[tuple[View, ...]] = get_args(View)
-TITLES: Final[dict[View, str]] = {
-    "save": "Save time, s (lower is better)",
-    "load": "Load time, s (lower is better)",
-    "size": "Size on disk (lower is better)",
-    "speed-up": "Times faster than tensorstore (higher is better)",
-}
 #: A glyph for each operation, so that colour is not all that tells them apart.
 _GLYPHS: Final = {"save": "█", "load": "▓", "size": "▒"}
 _ASCII_GLYPHS: Final = {"save": "#", "load": "=", "size": "+"}
