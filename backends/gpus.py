@@ -1,4 +1,7 @@
-"""NVIDIA GPUs as the driver lists them, without touching CUDA: for what people see, never for a measurement."""
+"""NVIDIA GPUs as the driver lists them, without touching CUDA: for what people see, never for a measurement.
+
+The driver knows nothing of CUDA_VISIBLE_DEVICES, so where that is set, its numbers may mean other cards than torch's.
+"""
 
 import functools
 
@@ -35,10 +38,13 @@ def gpus() -> tuple[Gpu, ...]:
     if not _started():
         return ()
     found = []
-    for number in range(pynvml.nvmlDeviceGetCount()):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(number)
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-        found.append(Gpu(f"cuda:{number}", str(pynvml.nvmlDeviceGetName(handle)), int(memory.total)))
+    try:
+        for number in range(pynvml.nvmlDeviceGetCount()):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(number)
+            memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+            found.append(Gpu(f"cuda:{number}", str(pynvml.nvmlDeviceGetName(handle)), int(memory.total)))
+    except pynvml.NVMLError:  # a card that was lost; those before it are there
+        pass
     return tuple(found)
 
 

@@ -137,6 +137,8 @@ class Launcher:
             self._send(StartRun(request.run_id, request.plan, tuple(sorted(todo))))
             async with contextlib.aclosing(self._until_end(request)) as events:
                 async for event in events:
+                    if isinstance(event, RunInterrupted) and self._cancelled.is_set():
+                        break  # killed because somebody said stop
                     yield event
                     match event:
                         case TrialStarted():
@@ -215,7 +217,8 @@ class Launcher:
         status = await process.wait()
         if not what:
             name = signal_name(-status) if status < 0 else f"exit status {status}"
-            what = f"the worker process died during this trial ({name})"
+            when = " during this trial" if self._trial_pid is not None else ""
+            what = f"the worker process died{when} ({name})"
         events.put_nowait(RunInterrupted(Failure(what, "see the log, or run this method alone", self._log_tail())))
 
     async def _until_end(self, request: RunRequested) -> AsyncGenerator[Event]:

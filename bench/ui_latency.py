@@ -51,7 +51,7 @@ def leave(app: PtyApp) -> None:
 
 def keys_and_processor(storage: Path, environment: Mapping[str, str], keys: int) -> tuple[list[float], float]:
     """Seconds from each key to its screen, and the explorer's share of a core."""
-    app = open_explorer(storage, environment, "--repeats", "1000")
+    app = open_explorer(storage, environment, "--repeats", "20")
     app.send(b"r")
     app.wait_for(lambda text: "measure" in text)
     process = psutil.Process(app.pid)

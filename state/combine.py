@@ -19,10 +19,19 @@ def comparable(run: Run, plan: Plan, method: str) -> bool:
 
 
 def _latest(runs: Sequence[Run], plan: Plan, method: str) -> Run | None:
-    """The newest run that says something of a method, or else the newest that would."""
+    """The newest run that says something of a method, or else the newest that would.
+
+    A run that was stopped within the first round of a method says nothing of it, so that older results stay.
+    """
     fitting = [run for run in reversed(runs) if comparable(run, plan, method)]
-    told = (run for run in fitting if any(r.result or r.failure for r in run.records if r.trial.method == method))
-    return next(told, fitting[0] if fitting else None)
+    return next((run for run in fitting if _tells(run, method)), fitting[0] if fitting else None)
+
+
+def _tells(run: Run, method: str) -> bool:
+    records = [record for record in run.records if record.trial.method == method]
+    if any(record.status == "failed" for record in records) or run.measured(method):
+        return True
+    return run.status == "running" and any(record.result for record in records)
 
 
 def combine(runs: Sequence[Run], plan: Plan, methods: Sequence[str]) -> Run | None:

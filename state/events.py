@@ -50,6 +50,10 @@ class WorkerReady(Event, frozen=True, tag="worker-ready"):
     import_s: float
 
 
+class WorkerStarting(Event, frozen=True, tag="worker-starting"):
+    """A worker is being started; only the UI process says so."""
+
+
 class ModelBuilding(Event, frozen=True, tag="model-building"):
     """The model's table is known and its tensors are being filled."""
 

@@ -84,10 +84,9 @@ class Explorer(msgspec.Struct, frozen=True):
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The chosen methods that nothing was measured of under the settings chosen now."""
+        """The chosen methods of which no round is complete under the settings chosen now."""
         shown = self.shown
-        known = {record.trial.method for record in shown.records if record.result is not None} if shown else set()
-        return tuple(method for method in self.chosen if method not in known)
+        return tuple(method for method in self.chosen if shown is None or not shown.measured(method))
 
     @property
     def next_methods(self) -> tuple[str, ...]:

@@ -167,6 +167,11 @@ class Run(msgspec.Struct, frozen=True):
     refusal: Failure | None = None
     advice: tuple[str, ...] = ()
 
+    def measured(self, method: str) -> bool:
+        """Whether a round of this method is complete: saved, loaded, verified."""
+        done = {(r.trial.round, r.trial.operation) for r in self.records if r.trial.method == method and r.result}
+        return any((number, "load") in done for number, operation in done if operation == "save")
+
     def of(self, method: str, operation: Operation) -> tuple[TrialRecord, ...]:
         """The records of one method and operation, in the order of the rounds."""
         return tuple(r for r in self.records if r.trial.method == method and r.trial.operation == operation)

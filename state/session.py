@@ -21,6 +21,7 @@ from state.events import (
     TrialFinished,
     TrialStarted,
     WorkerReady,
+    WorkerStarting,
 )
 from state.plan import schedule
 from state.run import FINAL, Failure, Run, SaveResult, TrialRecord
@@ -100,6 +101,8 @@ class Session(msgspec.Struct, frozen=True):
 def reduce(session: Session, event: Event) -> Session:
     """The session after an event. An event that does not fit the state changes nothing."""
     match event:
+        case WorkerStarting():
+            return msgspec.structs.replace(session, worker="starting")
         case WorkerReady():
             return msgspec.structs.replace(session, worker="ready")
         case RunRequested():

@@ -4,15 +4,17 @@
 an option of ``ckpt-tui explore`` and its value (``storage = "/mnt/nvme"``).
 """
 
+import re
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from state.errors import SettingsError
 
+_KEY: Final = re.compile(r"(?:(?:ctrl|shift|alt)\+)*(?:[a-z0-9_]+|[^\s\[\]])")
 ThemeName = Literal["dark", "light", "high-contrast", "terminal"]
 
 
@@ -57,7 +59,12 @@ def read_settings(path: Path, *, default_keys: Mapping[str, str], options: Colle
                 )
     owners: dict[str, str] = {}
     for action, keys in {**default_keys, **settings.keys}.items():
-        for key in filter(None, (part.strip() for part in keys.split(","))):
+        for key in (part.strip() for part in keys.split(",")):
+            if not _KEY.fullmatch(key):
+                raise SettingsError(
+                    f"the settings in {path} give {action} the key {key!r}, which is none",
+                    "write a character or a name, for example r, f5 or ctrl+r",
+                )
             if key in owners:
                 raise SettingsError(
                     f"the settings in {path} give the key {key!r} to {owners[key]} and to {action}",

@@ -29,11 +29,12 @@ from state.events import (
     RunRequested,
     TrialFailed,
     TrialFinished,
+    WorkerStarting,
 )
 from state.explorer import Explorer, MethodToggled, PlanChanged, SwitchFlipped, ValueStepped, explore
 from state.paths import data_folder, settings_file
 from state.plan import Plan
-from state.run import Failure
+from state.run import Failure, Run
 from state.settings import Settings
 from state.steps import Switch
 from tui.actions import ACTIONS, DEFAULT_KEYS
@@ -82,10 +83,13 @@ class ExplorerApp(App[None]):
         self._settings = settings
         self.keys = {**DEFAULT_KEYS, **settings.keys}
         self._given_launcher = launcher
+        self._glyphs = ASCII if settings.ascii else BLOCKS
         self._clock = clock
         self._requests: asyncio.Queue[RunRequested] = asyncio.Queue()
         self._driving: Worker[None] | None = None
-        self._where = ""
+        self._where = ("", "")
+        self._unsaved: Run | None = None
+        self._saving: Worker[None] | None = None
         for theme in THEMES.values():
             self.register_theme(theme)
         self.theme = settings.theme
@@ -93,7 +97,7 @@ class ExplorerApp(App[None]):
 
     def get_default_screen(self) -> ExploreScreen:
         """The main screen."""
-        return ExploreScreen(ASCII if self._settings.ascii else BLOCKS, self.keys, ascii_only=self._settings.ascii)
+        return ExploreScreen(self._glyphs, self.keys, ascii_only=self._settings.ascii)
 
     @functools.cached_property
     def _launcher(self) -> "Launcher":
@@ -147,6 +151,8 @@ class ExplorerApp(App[None]):
 
     async def _next_request(self) -> RunRequested | None:
         """The next request, or None if something happened to the idle worker instead."""
+        if self._launcher.pid is None:
+            self.dispatch(WorkerStarting())
         try:
             await self._launcher.start()
         except WorkerError as error:
@@ -154,15 +160,14 @@ class ExplorerApp(App[None]):
             return None
         request = asyncio.create_task(self._requests.get())
         happened = asyncio.create_task(self._launcher.next_event())
-        await asyncio.wait((request, happened), return_when=asyncio.FIRST_COMPLETED)
-        if happened.done():
-            self.dispatch(happened.result())
-        else:
-            happened.cancel()
-        if not request.done():
+        try:
+            await asyncio.wait((request, happened), return_when=asyncio.FIRST_COMPLETED)
+            if happened.done():
+                self.dispatch(happened.result())
+            return request.result() if request.done() else None
+        finally:
             request.cancel()
-            return None
-        return request.result()
+            happened.cancel()
 
     def dispatch(self, event: Event) -> None:
         """Let something happen: to the state, the log, the screen, and the results on the disk."""
@@ -175,24 +180,39 @@ class ExplorerApp(App[None]):
             case RunRequested() if self.explorer.session.run is not before.session.run and session.run is not None:
                 for sentence in session.run.advice:
                     self._tell(f"! {sentence}")
-            case TrialFinished() | TrialFailed() | RunFinished() if session.run is not None:
-                from state.autosave import autosave
-
-                autosave(session.run)
             case RunRefused():
                 self._tell(f"refused: {event.failure.what}: {event.failure.do}")
                 self._refuse(event.failure.what, event.failure.do)
+        if isinstance(event, TrialFinished | TrialFailed | RunFinished | RunRefused | RunInterrupted):
+            self._keep(session.run)
         self._show()
+
+    def _keep(self, run: Run | None) -> None:
+        """Have a run written to the disk, in a thread; a later state waits until the earlier one is written."""
+        if run is None or not any(record.result is not None for record in run.records):
+            return
+        self._unsaved = run
+        if self._saving is None or self._saving.is_finished:
+            self._saving = self._save()
+
+    @work
+    async def _save(self) -> None:
+        from state.autosave import autosave
+
+        while self._unsaved is not None:
+            run, self._unsaved = self._unsaved, None
+            await asyncio.to_thread(autosave, run)
 
     # Drawing -------------------------------------------------------------------------------------------------------
 
     def _show(self) -> None:
         from backends.storage import filesystem_of
 
-        plan = self.explorer.plan
-        if not self._where.startswith(f"{plan.storage} "):
-            self._where = f"{plan.storage} {filesystem_of(Path(plan.storage)).type}"
-        self.main.show(self.explorer, self._where, hint(self.explorer, self.keys))
+        storage = self.explorer.plan.storage
+        if storage != self._where[0]:
+            self._where = (storage, f"{storage} {filesystem_of(Path(storage)).type}")
+        words = "" if self.explorer.running else hint(self.explorer, self.keys)
+        self.main.show(self.explorer, self._where[1], words)
 
     def _tell(self, line: str) -> None:
         self.main.write(f"{self._clock():%H:%M:%S} {line}")
@@ -239,8 +259,13 @@ class ExplorerApp(App[None]):
 
     def action_stop(self) -> None:
         """Stop at once."""
-        if self.explorer.running:
+        if not self.explorer.running:
+            return
+        if self._requests.empty():
             self._launcher.cancel()
+        else:  # nobody has begun it yet
+            self._requests.get_nowait()
+            self.dispatch(RunFinished(cancelled=True))
 
     def action_open(self) -> None:
         """The highlighted method: details if it has any, else measure it."""
@@ -301,7 +326,7 @@ class ExplorerApp(App[None]):
         from tui.help import help_text
         from tui.screens.text import TextPage
 
-        text = help_text(self.keys, folder=str(data_folder() / "runs"), settings=str(settings_file()))
+        text = help_text(self.keys, self._glyphs, folder=str(data_folder() / "runs"), settings=str(settings_file()))
         self.push_screen(TextPage("Help", text))
 
     def action_copy(self) -> None:
@@ -346,6 +371,8 @@ class ExplorerApp(App[None]):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Every action of ours in the palette."""
+        if screen is not self.main:  # a form lies over it
+            return
         for binding in ACTIONS:
             if binding.action != "app.command_palette":
                 yield SystemCommand(binding.description, binding.tooltip, partial(self.main.run_action, binding.action))
@@ -376,7 +403,11 @@ class ExplorerApp(App[None]):
             self._driving.cancel()
             with contextlib.suppress(Exception):
                 await self._driving.wait()
+        if self.explorer.running:
+            self.dispatch(RunFinished(cancelled=True))
         await self._launcher.close()
+        if self._saving is not None:
+            await self._saving.wait()
         self.exit()
 
     @work

@@ -59,7 +59,9 @@ def explore(context: click.Context, /, **options: Any) -> int:
     available = tuple(registry.entries())
     plan = make_plan(available=available, **options)
     # Under textual-serve the "terminal" is a pipe to the browser.
-    if "TEXTUAL_DRIVER" not in os.environ and not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if "TEXTUAL_DRIVER" not in os.environ and not all(
+        stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)
+    ):
         raise RequestError("the explorer needs a terminal", "use ckpt-tui run where there is none")
     from state.paths import data_folder
     from tui.guard import guarded_terminal

@@ -53,6 +53,11 @@ def _devices() -> tuple[tuple[str, str], ...]:
     return (("cpu", "cpu"), *((gpu.device, f"{gpu.device} {gpu.name}") for gpu in gpus()))
 
 
+def _device(plan: Plan) -> str:
+    """Torch's ``cuda`` is its first."""
+    return "cuda:0" if plan.device == "cuda" else plan.device
+
+
 def fields() -> tuple[Field, ...]:
     """Every field, in the order of the form."""
     presets = ", ".join(architectures())
@@ -68,7 +73,7 @@ def fields() -> tuple[Field, ...]:
             lambda p: size_argument(p.size_bytes) if p.size_bytes is not None else "",
         ),
         Field("dtype", "Dtype", "casts floating-point tensors before the clock", str, lambda p: p.dtype, dtypes),
-        Field("device", "Device", "where the tensors live", str, lambda p: p.device, _devices(), no_gpu),
+        Field("device", "Device", "where the tensors live", str, _device, _devices(), no_gpu),
         Field(
             "storage",
             "Storage",

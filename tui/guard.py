@@ -40,7 +40,7 @@ def guarded_terminal(epitaph: str) -> Iterator[None]:
             for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
             if os.read(read_fd, 1) != _FAREWELL:
-                os.write(sys.stdout.fileno(), _RESET + f"\r\nckpt-tui: {epitaph}\r\n".encode())
+                os.write(sys.stderr.fileno(), _RESET + f"\r\nckpt-tui: {epitaph}\r\n".encode())
                 termios.tcsetattr(terminal_fd, termios.TCSANOW, modes)
         finally:
             os._exit(0)

@@ -6,6 +6,7 @@ from textual.content import Content
 from textual.keys import format_key
 
 from tui.actions import ACTIONS
+from tui.rows import Glyphs
 
 _PARAGRAPHS = (
     "Three switches make TensorStore fast or slow: concurrency (many file operations at a time), chunking (large "
@@ -16,21 +17,25 @@ _PARAGRAPHS = (
     'round appears at once; later rounds add their spread: ± is half the range over the median. "save x" and '
     '"load x" say how many times faster than tensorstore. Whatever carries ≈ is an estimate, so is a factor across '
     "two runs.",
-    "■ selected  □ left out    ✓ measured  ▶ running  · queued  ✗ failed  – stopped",
+    "{chosen} selected  {left_out} left out    {done} measured  {running} running  {queued} queued  {failed} failed  "
+    "{cancelled} stopped",
     "Results are kept as JSON in {folder} while a run goes on. Settings (theme, keys, defaults) are read from "
     "{settings}.",
 )
 
 
-def help_text(keys: Mapping[str, str], *, folder: str, settings: str) -> Content:
+def help_text(keys: Mapping[str, str], glyphs: Glyphs, *, folder: str, settings: str) -> Content:
     """The help with the keys that are in force.
 
     Args:
         keys: Action -> key.
+        glyphs: The signs on the screen.
         folder: Where results are kept.
         settings: The user's settings file.
     """
-    reading = "\n\n".join(_PARAGRAPHS).format(run=keys["run"], folder=folder, settings=settings)
+    signs = {str(state): sign for state, sign in glyphs.states.items()}
+    signs |= {"chosen": glyphs.chosen, "left_out": glyphs.left_out}
+    reading = "\n\n".join(_PARAGRAPHS).format(run=keys["run"], folder=folder, settings=settings, **signs)
     parts: list[tuple[str, str]] = [(f"{reading}\n\n", "")]
     for binding in ACTIONS:
         shown = " ".join(format_key(key.strip()) for key in keys[str(binding.id)].split(","))

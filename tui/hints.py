@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
 from state.explorer import Explorer
 from state.export import rounds_words
 from state.results import method_results
@@ -15,7 +17,8 @@ def hint(explorer: Explorer, keys: Mapping[str, str]) -> str:
         keys: Action -> key.
     """
     run = explorer.session.run
-    if run is not None and run.refusal is not None:
+    as_planned = run is not None and msgspec.structs.replace(run.plan, methods=explorer.plan.methods) == explorer.plan
+    if run is not None and run.refusal is not None and as_planned:
         return f"refused: {run.refusal.what}: {run.refusal.do}"
     if explorer.session.worker == "dead":
         return f"the worker has died: {keys['run']} starts a new one, {keys['log']} shows the log"

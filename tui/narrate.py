@@ -40,7 +40,8 @@ def narrate(session: Session, event: Event) -> tuple[str, ...]:
             count = f"[{session.done_count}/{len(run.records)}]"
             return (f"{count} round {record.trial.round} {record.trial.method} {record.trial.operation}: {outcome}",)
         case RunFinished() if event.cancelled:
-            return (f"stopped, {session.done_count} of {len(run.records)} trials have ended",)
+            ended = sum(record.status in ("done", "failed") for record in run.records)
+            return (f"stopped, {ended} of {len(run.records)} trials have ended",)
         case RunFinished():
             return ("the run is finished",)
     return ()

@@ -33,6 +33,8 @@ def test_theme_keys_and_defaults_are_read(tmp_path: Path) -> None:
         ('[keys]\nrun = "x"', "'x' to"),
         ('[keys]\nrun = "a,b"\nstop = "b"', "'b' to"),
         ('[defaults]\nsize = "1MB"', "'size' under [defaults]"),
+        ('[keys]\nrun = ""', "give run the key ''"),
+        ('[keys]\nrun = "[/"', "give run the key '[/'"),
         ("[keys]\nrun = 5", "`$.keys"),
     ],
 )

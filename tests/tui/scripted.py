@@ -103,6 +103,11 @@ class ScriptedLauncher(Launcher):
         self.requests: list[RunRequested] = []
         self._stop = asyncio.Event()
 
+    @property
+    def pid(self) -> int | None:
+        """There is always one."""
+        return 1
+
     async def start(self) -> None:
         """Nothing to start."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, Select, Static
+from textual.widgets import Input, RichLog, Select, Static
 
 from state.events import RunInterrupted, RunRefused
 from state.paths import data_folder
@@ -163,6 +163,80 @@ async def test_x_stops_at_once_and_keeps_what_was_measured(storage: Path) -> Non
         assert "–" in line(app, run.records[4].trial.method)
 
 
+async def test_a_stopped_rerun_does_not_hide_what_was_measured_before(storage: Path) -> None:
+    app, launcher = explorer(storage, repeats=1)
+    async with opened(app) as pilot:
+        await pilot.press("r")
+        await settle(pilot)
+        complete = {method: line(app, method) for method in SIX}
+        launcher.script = held_in(1)  # the first method is saved, its load never ends
+        await pilot.press("R")
+        await settle(pilot)
+        await pilot.press("x")
+        await settle(pilot)
+        assert {method: line(app, method) for method in SIX} == complete
+        assert app.explorer.missing == ()
+
+
+async def test_what_was_stopped_is_still_missing_and_r_measures_it(storage: Path) -> None:
+    app, launcher = explorer(storage, held_in(1), repeats=1)
+    async with opened(app) as pilot:
+        await pilot.press("r")
+        await settle(pilot)
+        await pilot.press("x")
+        await settle(pilot)
+        assert len(app.explorer.missing) == 6
+        await pilot.press("l")
+        await pilot.pause()
+        kept = "\n".join(entry.text for entry in app.main.query_one(RichLog).lines)
+        assert "stopped, 1 of 12 trials have ended" in kept
+        launcher.script = smooth
+        await pilot.press("r")
+        await settle(pilot)
+        assert not app.explorer.missing
+
+
+async def test_a_stop_right_after_r_stops_before_anything_runs(storage: Path) -> None:
+    app, launcher = explorer(storage, repeats=1)
+    async with opened(app) as pilot:
+        app.action_run()
+        app.action_stop()
+        await settle(pilot)
+        assert not running(app)
+        assert launcher.requests == []
+        await pilot.press("r")
+        await settle(pilot)
+        assert len(launcher.requests) == 1
+
+
+async def test_a_device_that_is_not_here_can_be_given_up(storage: Path) -> None:
+    app, _ = explorer(storage, device="cuda")
+    async with opened(app) as pilot:
+        await pilot.press("s")
+        device = app.screen.query_one("#device", Select)
+        assert not device.disabled
+        assert device.value == "cuda:0"
+        device.value = "cpu"
+        await pilot.press("ctrl+s")
+        assert app.explorer.plan.device == "cpu"
+
+
+async def test_the_palette_offers_nothing_of_ours_over_a_form(storage: Path) -> None:
+    app, _ = explorer(storage)
+    async with opened(app) as pilot:
+        await pilot.press("s")
+        assert list(app.get_system_commands(app.screen)) == []
+
+
+async def test_a_hidden_table_is_not_acted_on(storage: Path) -> None:
+    app, launcher = explorer(storage)
+    async with opened(app, (80, 24)) as pilot:
+        await pilot.press("tab", "enter", "space")
+        await settle(pilot)
+        assert launcher.requests == []
+        assert app.explorer.selected == frozenset(SIX)
+
+
 async def test_space_selects_and_nothing_selected_is_told(storage: Path) -> None:
     app, launcher = explorer(storage, repeats=1)
     async with opened(app) as pilot:
@@ -221,7 +295,7 @@ async def test_the_mouse_highlights_selects_and_opens(storage: Path) -> None:
 async def test_charts_cycle_and_grow_with_results(storage: Path) -> None:
     app, _ = explorer(storage, repeats=1)
     async with opened(app) as pilot:
-        assert "press r" in text(app, "#chart")
+        assert "bars grow here" in text(app, "#chart")
         await pilot.press("r")
         await settle(pilot)
         pane = app.main.query_one("#chart-pane")
@@ -359,7 +433,7 @@ async def test_every_action_is_in_the_help_and_in_the_palette_and_nine_keys_are_
             assert binding.tooltip in shown
         assert "f5" in shown
         await pilot.press("escape")
-        titles = {command.title for command in app.get_system_commands(app.main)}
+        titles = {command.title for command in app.get_system_commands(app.screen)}
         assert titles == {binding.description for binding in ACTIONS} - {"Commands"}
         assert sum(binding.show for binding in ACTIONS) == 9
 

@@ -110,12 +110,15 @@ class ExploreScreen(Screen[None]):
                 yield Pane("setup", "Setup", f"{self._keys['setup']} change")
             with Vertical(id="right"):
                 yield Static(id="tabs")
-                yield Pane("methods", "Methods", "space select · enter run only this, or details")
+                yield Pane("methods", "Methods", self._method_keys())
                 yield Pane("chart", TITLES[self._view], f"{self._keys['chart']} next chart")
                 yield Pane("log", "Log")
         yield Static(id="advice", markup=False)
         yield LiveStrip(ascii_only=self._ascii_only)
         yield Static(id="command", markup=False)
+
+    def _method_keys(self) -> str:
+        return f"{self._keys['select']} select · {self._keys['open']} run only this, or details"
 
     def on_mount(self) -> None:
         """The frame is drawn at once, and filled when it has been."""
@@ -157,8 +160,8 @@ class ExploreScreen(Screen[None]):
 
     @property
     def current(self) -> Row | None:
-        """The highlighted method; None as long as there is no table."""
-        return self._table.current if self._drawable else None
+        """The highlighted method; None as long as nobody can see the table."""
+        return self._table.current if self._drawable and self._table.is_on_screen else None
 
     def show(self, explorer: Explorer, where: str, hint: str) -> None:
         """Draw a state.
@@ -346,7 +349,11 @@ class ExploreScreen(Screen[None]):
         if name in _TABS:
             self._pane = name
             self._show_tabs()
+        maximised = self.maximized is not None
+        self.minimize()
         self.query_one(_FOCUS[name]).focus()
+        if maximised:
+            self.maximize(self.query_one(f"#{name}-pane"))
         self.call_after_refresh(self._draw_again)
 
     def action_next_pane(self, step: int = 1) -> None:

@@ -29,6 +29,14 @@ KINDS: Final = {
 }
 
 
+def _here() -> str:
+    """The working folder, or the home where that was deleted."""
+    try:
+        return str(Path.cwd())
+    except FileNotFoundError:
+        return str(Path.home())
+
+
 class Export(ModalScreen[None]):
     """Which files, where to; then what was written.
 
@@ -52,7 +60,7 @@ class Export(ModalScreen[None]):
             with VerticalScroll(can_focus=False):
                 with Horizontal(classes="field"):
                     yield Label("Folder")
-                    yield Input(str(Path.cwd()), id="folder", compact=True, select_on_focus=False)
+                    yield Input(_here(), id="folder", compact=True, select_on_focus=False)
                 with Horizontal(classes="field"):
                     yield Label("Name")
                     yield Input(f"ckpt-tui-{self._run.run_id}", id="stem", compact=True, select_on_focus=False)

@@ -60,27 +60,32 @@ class Setup(ModalScreen[Plan | None]):
         choices = [(words, choice) for choice, words in field.choices]
         if value not in [choice for choice, _ in field.choices]:
             choices.append((f"{value} (not here)", value))
-        return Select(choices, value=value, id=field.name, allow_blank=False, compact=True, disabled=bool(field.fixed))
+        return Select(choices, value=value, id=field.name, allow_blank=False, compact=True, disabled=len(choices) == 1)
 
     def on_mount(self) -> None:
         """Begin where the user came from."""
         self.query_one(f"#{self._first}").focus()
 
-    def _read(self) -> tuple[Plan, dict[str, str]]:
+    def _read(self, *names: str) -> tuple[Plan, dict[str, str]]:
+        """The plan with these fields as they stand in the form, or with all."""
         form = {control.id: control.value for control in self.query(Input) if control.id}
         form |= {select.id: str(select.value) for select in self.query(Select) if select.id}
-        return read_form(form, self._plan)
+        return read_form({name: form[name] for name in names or form}, self._plan)
 
     @on(Input.Changed)
     @on(Select.Changed)
-    def _check(self) -> None:
-        """Say beside each field what is wrong with it."""
-        _, errors = self._read()
+    def _check(self, event: Input.Changed | Select.Changed) -> None:
+        """Say beside a field what is wrong with it."""
+        name = str(event.control.id)
+        # Whether a size makes sense depends on the model.
+        names = ("model", "size_bytes") if name in ("model", "size_bytes") else (name,)
+        _, errors = self._read(*names)
         for field in self._fields:
-            note = self.query_one(f"#note-{field.name}", Static)
-            error = errors.get(field.name, "")
-            note.update(error or field.fixed or field.explanation)
-            note.set_class(bool(error), "-error")
+            if field.name in names:
+                note = self.query_one(f"#note-{field.name}", Static)
+                error = errors.get(field.name, "")
+                note.update(error or field.fixed or field.explanation)
+                note.set_class(bool(error), "-error")
 
     @on(Input.Submitted)
     @on(Button.Pressed, "#apply")

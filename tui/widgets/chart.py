@@ -78,5 +78,5 @@ class Chart(Static):
 
 def _nothing(results: tuple[MethodResult, ...], view: View) -> str:
     if view == "speed-up" and any(result.save is not None for result in results):
-        return "tensorstore is what others are compared with, and it has no result yet: select it and press r"
-    return "bars grow here as results come: press r"
+        return "tensorstore is what others are compared with, and it has no result yet"
+    return "bars grow here as results come"

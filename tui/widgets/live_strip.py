@@ -49,6 +49,7 @@ class LiveStrip(Static):
         run, progress = explorer.session.run, explorer.session.progress
         if not explorer.running or run is None:
             self._rates.clear()
+            self._last = None
             self.update(Content(hint))
             return
         done = f"trial {min(explorer.session.done_count + 1, len(run.records))}/{len(run.records)}"

@@ -77,7 +77,7 @@ class SwitchRow(Widget, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         """The arrows step, everything else flips."""
         position = event.get_content_offset(self)
-        start = 2 + 12 + len(self._knobs[0]) + 1
+        start = len(self._key) + 1 + 12 + len(self._knobs[0]) + 1
         if position is not None and position.x == start:
             self.action_step(-1)
         elif position is not None and position.x > start + len(self.value):
