@@ -112,15 +112,14 @@ class Explorer(msgspec.Struct, frozen=True):
             return self.session.run.plan
         return self.plan_for(self.next_methods)
 
-    def queued(self, method: str) -> bool:
-        """Whether the run that goes on will still measure this method, as the plan has it now."""
+    @property
+    def queued(self) -> frozenset[str]:
+        """The methods that the run that goes on will still measure, as the plan has them now."""
         run = self.session.run
-        return (
-            run is not None
-            and self.running
-            and comparable(run, self.plan, method)
-            and any(r.status == "queued" for r in run.records if r.trial.method == method)
-        )
+        if run is None or not self.running:
+            return frozenset()
+        waiting = {record.trial.method for record in run.records if record.status == "queued"}
+        return frozenset(method for method in waiting if comparable(run, self.plan, method))
 
 
 def explore(explorer: Explorer, event: Event) -> Explorer:

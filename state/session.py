@@ -1,5 +1,6 @@
 """The reducer: (session, event) -> session. No I/O and no clock; the screen draws the session and nothing else."""
 
+from statistics import median
 from typing import Literal
 
 import msgspec
@@ -25,7 +26,6 @@ from state.events import (
 )
 from state.plan import schedule
 from state.run import FINAL, Failure, Run, SaveResult, TrialRecord
-from state.statistics import median_of
 
 WorkerState = Literal["starting", "ready", "dead"]
 
@@ -147,16 +147,21 @@ def reduce(session: Session, event: Event) -> Session:
 
 def run_left_s(run: Run, progress: Progress | None) -> float | None:
     """Estimated time until the run is done, from finished trials of the same kind; None while a kind has none."""
+    times_s: dict[tuple[str, str], list[float]] = {}
+    for record in run.records:
+        if record.result is not None:
+            kind = (record.trial.method, record.trial.operation)
+            times_s.setdefault(kind, []).append(sum(record.result.stages_s.values()))
+    typical_s = {kind: median(samples) for kind, samples in times_s.items()}
     left_s = 0.0
     for number, record in enumerate(run.records):
         if record.status in FINAL:
             continue
-        kind = run.of(record.trial.method, record.trial.operation)
-        typical_s = median_of([sum(done.result.stages_s.values()) for done in kind if done.result is not None])
-        if typical_s is None:
+        expected_s = typical_s.get((record.trial.method, record.trial.operation))
+        if expected_s is None:
             return None
         spent_s = progress.elapsed_s if progress and progress.trial == number else 0.0
-        left_s += max(0.0, typical_s - spent_s)
+        left_s += max(0.0, expected_s - spent_s)
     return left_s
 
 

@@ -28,6 +28,8 @@ ACTIONS: Final = (
     _binding("app.select", "space", "select", "Select", "Take the highlighted method into the run, or out of it"),
     _binding("app.open", "enter", "open", "Run only this", "Measure only the highlighted method, or show its details"),
     _binding("app.details", "i", "details", "Details", "Samples, costs, proof and failure of the highlighted method"),
+    _binding("app.step(-1)", "left", "smaller", "Smaller value", "Of the switch that was flipped last, or is focused"),
+    _binding("app.step(1)", "right", "larger", "Larger value", "Of the switch that was flipped last, or is focused"),
     _binding("app.setup", "s", "setup", "Setup", "Model, storage, rounds and the values of the switches"),
     _binding("app.copy", "y", "copy", "Copy the command", "Copy the command line that does the same"),
     _binding("log", "l", "log", "Log", "Show or hide what happened"),
@@ -36,7 +38,7 @@ ACTIONS: Final = (
     _binding("next_pane", "tab", "next-pane", "Next pane", "Go to the next pane"),
     _binding("previous_pane", "shift+tab", "previous-pane", "Previous pane", "Go to the previous pane"),
     _binding("app.command_palette", "ctrl+p", "commands", "Commands", "Find any action by its name"),
-    _binding("app.suspend_process", "ctrl+z", "suspend", "Suspend", "Back to the shell; fg returns"),
+    _binding("app.suspend_process", "ctrl+z", "suspend", "Suspend", "Back to the shell; fg returns, and a run goes on"),
 )
 #: Action -> its key as it comes.
 DEFAULT_KEYS: Final = {str(binding.id): binding.key for binding in ACTIONS}

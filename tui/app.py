@@ -5,6 +5,7 @@ import contextlib
 import datetime
 import functools
 import gc
+import os
 import signal
 import traceback
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.worker import Worker
 
 from state.command_line import run_command
@@ -46,6 +48,7 @@ from tui.themes import THEME_NAMES, THEMES
 
 if TYPE_CHECKING:
     from backends.launcher import Launcher
+    from tui.screens.question import Question
     from tui.widgets.method_table import MethodTable
     from tui.widgets.switch_row import SwitchRow
 
@@ -88,6 +91,8 @@ class ExplorerApp(App[None]):
         self._requests: asyncio.Queue[RunRequested] = asyncio.Queue()
         self._driving: Worker[None] | None = None
         self._where = ("", "")
+        self._flipped: Switch = "concurrency"
+        self._leaving: Question | None = None
         self._unsaved: Run | None = None
         self._saving: Worker[None] | None = None
         for theme in THEMES.values():
@@ -116,9 +121,9 @@ class ExplorerApp(App[None]):
     def on_mount(self) -> None:
         """Listen to signals."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread, as under a test's driver
-                loop.add_signal_handler(number, lambda: self.run_worker(self.leave()))
+        with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread, as under a test's driver
+            loop.add_signal_handler(signal.SIGTERM, lambda: self.run_worker(self.leave()))
+            loop.add_signal_handler(signal.SIGHUP, lambda: self.run_worker(self._leave_a_dead_terminal()))
 
     @on(ExploreScreen.Filled)
     def _begin(self) -> None:
@@ -126,8 +131,7 @@ class ExplorerApp(App[None]):
         self._show()
         gc.freeze()
         gc.enable()
-        # Textual draws only what changes, but the shell has had the terminal meanwhile.
-        self.app_resume_signal.subscribe(self.main, lambda _: self.screen.refresh(layout=True))
+        self.app_resume_signal.subscribe(self.main, self._repaint)
         self._driving = self.run_worker(self._drive())
         self._offer_to_remove_leftovers()
 
@@ -183,6 +187,8 @@ class ExplorerApp(App[None]):
             case RunRefused():
                 self._tell(f"refused: {event.failure.what}: {event.failure.do}")
                 self._refuse(event.failure.what, event.failure.do)
+        if self._leaving is not None and self.screen is self._leaving and not self.explorer.running:
+            self._leaving.dismiss(False)  # there is nothing to ask any more
         if isinstance(event, TrialFinished | TrialFailed | RunFinished | RunRefused | RunInterrupted):
             self._keep(session.run)
         self._show()
@@ -272,7 +278,7 @@ class ExplorerApp(App[None]):
         row = self.main.current
         if row is None:
             return
-        if row.result is not None and row.state in ("done", "failed"):
+        if (row.result is not None and row.result.save is not None) or row.state == "failed":
             self.action_details()
         else:
             self._request((row.method,))
@@ -295,7 +301,15 @@ class ExplorerApp(App[None]):
 
     def action_flip(self, switch: Switch) -> None:
         """Turn a switch."""
+        self._flipped = switch
         self.dispatch(SwitchFlipped(switch))
+
+    def action_step(self, direction: int) -> None:
+        """Change the value of the switch that was flipped last."""
+        if self.explorer.running:
+            self.notify(f"the values belong to the run: {self.keys['stop']} stops it", severity="warning")
+            return
+        self.dispatch(ValueStepped(self._flipped, direction))
 
     def action_setup(self, field: str = "model") -> None:
         """Open the form."""
@@ -356,14 +370,12 @@ class ExplorerApp(App[None]):
 
     def on_switch_row_flipped(self, event: "SwitchRow.Flipped") -> None:
         """A click on a switch, or enter."""
-        self.dispatch(SwitchFlipped(event.switch))
+        self.action_flip(event.switch)
 
     def on_switch_row_stepped(self, event: "SwitchRow.Stepped") -> None:
         """An arrow of a switch."""
-        if self.explorer.running:
-            self.notify(f"the values belong to the run: {self.keys['stop']} stops it", severity="warning")
-            return
-        self.dispatch(ValueStepped(event.switch, event.step))
+        self._flipped = event.switch
+        self.action_step(event.step)
 
     @on(ExploreScreen.SetupRequested)
     def _setup(self, event: ExploreScreen.SetupRequested) -> None:
@@ -395,10 +407,21 @@ class ExplorerApp(App[None]):
         from tui.screens.question import Question
 
         text = "A run goes on. Leaving stops it; what was measured so far is kept."
-        self.push_screen(Question("Leave?", text, "Stop and leave", "Stay"), answer)
+        self._leaving = Question("Leave?", text, "Stop and leave", "Stay")
+        self.push_screen(self._leaving, answer)
 
     async def leave(self) -> None:
-        """End the worker with everything that it started, remove what it leaves, and exit."""
+        """End everything, and exit."""
+        await self._end()
+        self.exit()
+
+    async def _leave_a_dead_terminal(self) -> None:
+        """After a hang-up: Textual would wait for ever to write its farewell to a terminal that is gone."""
+        await self._end()
+        os._exit(128 + signal.SIGHUP)
+
+    async def _end(self) -> None:
+        """End the worker with everything that it started, remove what it leaves, and keep the results."""
         if self._driving is not None:
             self._driving.cancel()
             with contextlib.suppress(Exception):
@@ -408,7 +431,16 @@ class ExplorerApp(App[None]):
         await self._launcher.close()
         if self._saving is not None:
             await self._saving.wait()
-        self.exit()
+
+    def action_suspend_process(self) -> None:
+        """Back to the shell, with whatever started us, such as make."""
+        if self._driver is not None and self._driver.can_suspend:
+            os.killpg(0, signal.SIGTSTP)
+
+    def _repaint(self, _: object) -> None:
+        """Everything once more: Textual draws only what changes, but the shell has had the terminal meanwhile."""
+        for node in (self.screen, *self.screen.walk_children(Widget)):
+            node.refresh()
 
     @work
     async def _offer_to_remove_leftovers(self) -> None:
@@ -422,7 +454,7 @@ class ExplorerApp(App[None]):
             return
         folders = "\n".join(str(orphan.folder) for orphan in ours)
         text = f"A run that was killed has left this behind:\n\n{folders}"
-        if await self.push_screen_wait(Question("Leftovers", text, "Remove", "Keep")):
+        if await self.push_screen_wait(Question("Leftovers", text, "Remove", "Keep", safe=True)):
             for orphan in ours:
                 try:
                     await asyncio.to_thread(scratch.remove, orphan.folder)

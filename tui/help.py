@@ -44,6 +44,6 @@ def help_text(keys: Mapping[str, str], glyphs: Glyphs, *, folder: str, settings:
             (f"{binding.description:<18}", "bold"),
             (f"{binding.tooltip}\n", ""),
         ]
-    parts.append(("\nOn a switch: left and right (or - and +) change its value; enter flips it.\n", ""))
+    parts.append(("\nOn a switch enter flips it; on the setup enter opens its form.\n", ""))
     parts.append(("A click on a box selects; a double click does what enter does.\n", ""))
     return Content.assemble(*parts)

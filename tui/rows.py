@@ -51,6 +51,7 @@ def rows(explorer: Explorer, results: Sequence[MethodResult], newest: str) -> tu
     known = {result.method: result for result in results}
     run, progress = explorer.session.run, explorer.session.progress
     current = run.records[progress.trial].trial if run is not None and progress is not None else None
+    chosen, waiting = set(explorer.chosen), explorer.queued
     table = []
     for method in explorer.available:
         result = known.get(method)
@@ -58,8 +59,8 @@ def rows(explorer: Explorer, results: Sequence[MethodResult], newest: str) -> tu
         table.append(
             Row(
                 method,
-                "running" if running else _state(explorer, method, result),
-                method in explorer.chosen,
+                "running" if running else "queued" if method in waiting else _state(result),
+                method in chosen,
                 method == explorer.cell,
                 result,
                 current.operation if running and current is not None else None,
@@ -70,16 +71,14 @@ def rows(explorer: Explorer, results: Sequence[MethodResult], newest: str) -> tu
     return tuple(table)
 
 
-def _state(explorer: Explorer, method: str, result: MethodResult | None) -> RowState:
-    if explorer.queued(method):
-        return "queued"
+def _state(result: MethodResult | None) -> RowState:
     if result is None:
         return "idle"
     if result.status == "failed":
         return "failed"
-    if result.save is not None and result.load is not None:
-        return "done"
-    return "cancelled"
+    if result.status == "cancelled" or result.save is None or result.load is None:
+        return "cancelled"
+    return "done"
 
 
 class Glyphs(NamedTuple):

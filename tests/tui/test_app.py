@@ -265,6 +265,10 @@ async def test_values_change_by_keys_and_mouse_and_not_under_a_run(storage: Path
         assert row.on
         await pilot.press("down", "right", "down", "right")
         assert (app.explorer.plan.chunk_bytes, str(app.explorer.plan.codec)) == (2**27, "gzip:3")
+        app.main.query_one(MethodTable).focus()
+        await pilot.press("left", "right", "left")
+        assert str(app.explorer.plan.codec) == "gzip:1", "arrows go to the switch that was changed last"
+        row.focus()
         await pilot.click(row, offset=(5, 0))
         assert app.explorer.switches == (False, False, False)
         await pilot.click(row, offset=(22, 0))

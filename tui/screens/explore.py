@@ -41,6 +41,8 @@ ROOMY_LINES: Final = 30
 #: From here on the log has a place of its own.
 WIDE_COLUMNS: Final = 150
 WIDE_LINES: Final = 45
+#: How often the row of the trial that runs is drawn, in its own time.
+_ROW_S: Final = 0.6
 #: Pane -> the widget in it that takes the focus, in the order in which tab goes.
 _FOCUS: Final = {
     "switches": "#switch-concurrency",
@@ -93,6 +95,7 @@ class ExploreScreen(Screen[None]):
         self._explorer: Explorer | None = None
         self._drawn: Explorer | None = None
         self._drawable = False
+        self._row_drawn_s = 0.0
         self._where = ""
         self._view: View = "save"
         self._pane = "methods"
@@ -187,10 +190,22 @@ class ExploreScreen(Screen[None]):
             self._show_chart()
         if moved or old is None or explorer.switches != old.switches or explorer.chosen != old.chosen:
             self._show_settings(explorer)
-        self._show_rows(explorer)
+        if moved or old is None or self._row_is_due(old, explorer):
+            self._show_rows(explorer)
         self.query_one(LiveStrip).show(explorer, hint)
         if old is None or explorer.running != old.running:
             self.refresh_bindings()
+
+    def _row_is_due(self, old: Explorer, new: Explorer) -> bool:
+        """Whether more changed than a sample, or enough of them: to draw the table with each costs 2 % of a core."""
+        before, now = old.session.progress, new.session.progress
+        by_people = any(getattr(old, f) is not getattr(new, f) for f in ("plan", "switches", "selected", "visitor"))
+        if by_people or before is None or now is None:
+            return True
+        if now.trial != before.trial or now.phase != before.phase or now.elapsed_s - self._row_drawn_s >= _ROW_S:
+            self._row_drawn_s = now.elapsed_s
+            return True
+        return False
 
     def write(self, line: str) -> None:
         """Add a line to the log."""
@@ -269,9 +284,9 @@ class ExploreScreen(Screen[None]):
             words = f"save {save}, load {load}" if save and load else "tensorstore not measured"
         if explorer.cell == "tensorstore":
             words = "all off: the baseline"
-        return Content.assemble(
-            ("= ", "$foreground 60%"), (explorer.cell, "bold $accent"), (f"\n  {words}", "$foreground 80%")
-        )
+        dim = "$foreground 70%"
+        told = str(explorer.plan.optimizations(explorer.cell))
+        return Content.assemble(("= ", dim), (explorer.cell, "bold $accent"), (f"\n{told}\n{words}", dim))
 
     def _show_chart(self) -> None:
         pane = self.query_one("#chart-pane", Pane)

@@ -17,6 +17,7 @@ class Question(ModalScreen[bool]):
         text: What is asked or told.
         yes: Label of the first button.
         no: Label of the second; a notice has none.
+        safe: Whether yes loses nothing, so that enter may mean it.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -25,12 +26,13 @@ class Question(ModalScreen[bool]):
         Binding("left,right", "app.focus_next", "Other button", show=False),
     ]
 
-    def __init__(self, title: str, text: str, yes: str, no: str | None = None) -> None:
+    def __init__(self, title: str, text: str, yes: str, no: str | None = None, *, safe: bool = False) -> None:
         super().__init__(classes="dialog")
         self._title = title
         self._text = text
         self._yes = yes
         self._no = no
+        self._safe = safe or no is None
 
     def compose(self) -> ComposeResult:
         """Text and buttons."""
@@ -44,7 +46,7 @@ class Question(ModalScreen[bool]):
 
     def on_mount(self) -> None:
         """Enter takes the answer that loses nothing."""
-        self.query_one("#no" if self._no is not None else "#yes").focus()
+        self.query_one("#yes" if self._safe else "#no").focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Answer."""

@@ -50,7 +50,7 @@ class LiveStrip(Static):
         if not explorer.running or run is None:
             self._rates.clear()
             self._last = None
-            self.update(Content(hint))
+            self.update(Content(hint), layout=False)
             return
         done = f"trial {min(explorer.session.done_count + 1, len(run.records))}/{len(run.records)}"
         left_s = run_left_s(run, progress)
@@ -59,7 +59,7 @@ class LiveStrip(Static):
         if progress is None:
             waiting = "importing libraries" if explorer.session.worker != "ready" else "building the model"
             what = "between two trials" if explorer.session.done_count else waiting
-            self.update(Content.assemble((f"{what} ", "bold $primary"), (f" {done}", "")))
+            self.update(Content.assemble((f"{what} ", "bold $primary"), (f" {done}", "")), layout=False)
             return
         if self._last is None or progress.trial != self._last.trial:
             self._last = progress
@@ -73,7 +73,8 @@ class LiveStrip(Static):
                 (f"{trial.method} {trial.operation} {progress.phase or 'start'} ", "bold $primary"),
                 f" {' · '.join(self._figures(progress, done))} ",
                 (self._spark(), "$primary"),
-            )
+            ),
+            layout=False,  # its place never changes, and a layout five times a second would cost more than the rest
         )
 
     def _figures(self, progress: Progress, done: str) -> list[str]:
