@@ -131,7 +131,6 @@ class ExplorerApp(App[None]):
         self._show()
         gc.freeze()
         gc.enable()
-        self.app_resume_signal.subscribe(self.main, self._repaint)
         self._driving = self.run_worker(self._drive())
         self._offer_to_remove_leftovers()
 
@@ -433,11 +432,14 @@ class ExplorerApp(App[None]):
             await self._saving.wait()
 
     def action_suspend_process(self) -> None:
-        """Back to the shell, with whatever started us, such as make."""
+        """Back to the shell, with whatever started us, such as make: all of the process group stops."""
         if self._driver is not None and self._driver.can_suspend:
-            os.killpg(0, signal.SIGTSTP)
+            self._driver.suspend_application_mode()
+            os.killpg(0, signal.SIGSTOP)
+            # Here it goes on after `fg`; the driver takes the terminal back by itself.
+            self.set_timer(0.1, self._repaint)
 
-    def _repaint(self, _: object) -> None:
+    def _repaint(self) -> None:
         """Everything once more: Textual draws only what changes, but the shell has had the terminal meanwhile."""
         for node in (self.screen, *self.screen.walk_children(Widget)):
             node.refresh()
