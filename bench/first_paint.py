@@ -1,6 +1,6 @@
 """How long until the explorer has drawn itself, beside a minimal Textual app and Textual's own demo.
 
-    python bench/first_paint.py --rounds 9
+    python -m bench.first_paint --rounds 9
 
 Each is started in a pseudo-terminal of 120x36, in turn; the clock runs from the fork until a word of its first screen
 is written. Quote the ratios of the medians of one run.
