@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from bench.pty_app import PtyApp
+from bench.pty_app import PtyApp, says
 
 HELLO = """
 from textual.app import App
@@ -45,7 +45,7 @@ def main(rounds: int) -> None:
         for number in range(rounds + 1):
             for name, (command, word) in commands(folder).items():
                 app = PtyApp(command, environment)
-                painted_s = app.wait_for(lambda text, word=word: word in text) - app.start_s  # type: ignore[misc]
+                painted_s = app.wait_for(says(word)) - app.start_s
                 app.close()
                 if number:  # the first round warms the page cache
                     times_s.setdefault(name, []).append(painted_s)

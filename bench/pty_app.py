@@ -14,6 +14,11 @@ from fcntl import ioctl
 _ESCAPES = re.compile(rb"\x1b(\[[0-9;?<>=]*[A-Za-z~]|\][^\x07]*\x07|[()][A-B0-2]|[=>78])")
 
 
+def says(word: str) -> Callable[[str], bool]:
+    """A condition for `PtyApp.wait_for`: the word is in the text."""
+    return lambda text: word in text
+
+
 class PtyApp:
     """A program in a terminal of 120x36.
 

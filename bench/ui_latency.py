@@ -24,7 +24,7 @@ from typing import Any
 import click
 import psutil
 
-from bench.pty_app import PtyApp
+from bench.pty_app import PtyApp, says
 
 COMMAND = str(Path(sys.executable).with_name("ckpt-tui"))
 IDLE_S = 20.0
@@ -33,7 +33,7 @@ IDLE_S = 20.0
 def open_explorer(storage: Path, environment: Mapping[str, str], *options: str) -> PtyApp:
     """The explorer with its worker ready."""
     app = PtyApp([COMMAND, "--storage", str(storage), *options], environment)
-    app.wait_for(lambda text: "q Quit" in text)
+    app.wait_for(says("q Quit"))
     return app
 
 
@@ -53,7 +53,7 @@ def keys_and_processor(storage: Path, environment: Mapping[str, str], keys: int)
     """Seconds from each key to its screen, and the explorer's share of a core."""
     app = open_explorer(storage, environment, "--repeats", "20")
     app.send(b"r")
-    app.wait_for(lambda text: "measure" in text)
+    app.wait_for(says("measure"))
     process = psutil.Process(app.pid)
     start_s, before = time.monotonic(), process.cpu_times()
     while time.monotonic() - start_s < IDLE_S:
@@ -67,7 +67,7 @@ def keys_and_processor(storage: Path, environment: Mapping[str, str], keys: int)
             app.read(0.02)
         sent_s = app.send(b"k")
         word = "= ts+chunks" if number % 2 == 0 else "= tensorstore"
-        delays_s.append(app.wait_for(lambda text, word=word: word in text, 10) - sent_s)  # type: ignore[misc]
+        delays_s.append(app.wait_for(says(word), 10) - sent_s)
     leave(app)
     return delays_s, share
 
@@ -92,7 +92,7 @@ def by_explorer(storage: Path, environment: Mapping[str, str], seed: int) -> dic
     """The methods' times with it."""
     app = open_explorer(storage, environment, "--repeats", "1", "--seed", str(seed))
     app.send(b"r")
-    app.wait_for(lambda text: "all verified" in text, 300)
+    app.wait_for(says("all verified"), 300)
     leave(app)
     newest = max((Path(environment["XDG_DATA_HOME"]) / "ckpt-tui" / "runs").iterdir())
     return times(json.loads(newest.read_bytes()))

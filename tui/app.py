@@ -180,7 +180,7 @@ class ExplorerApp(App[None]):
         for line in narrate(session, event):
             self._tell(line)
         match event:
-            case RunRequested() if self.explorer.session.run is not before.session.run and session.run is not None:
+            case RunRequested() if session.run is not None and session.run is not before.session.run:
                 for sentence in session.run.advice:
                     self._tell(f"! {sentence}")
             case RunRefused():
@@ -227,12 +227,17 @@ class ExplorerApp(App[None]):
 
         self.push_screen(Question("This cannot be run", f"{what}.\n\nTo try: {do}.", "OK"))
 
+    def _is_busy(self, why: str) -> bool:
+        """Whether a run goes on, which is told then."""
+        if self.explorer.running:
+            self.notify(f"{why}: {self.keys['stop']} stops it", severity="warning")
+        return self.explorer.running
+
     # What people do ------------------------------------------------------------------------------------------------
 
     def _request(self, methods: tuple[str, ...]) -> None:
         """Ask for a run, or say why it cannot be."""
-        if self.explorer.running:
-            self.notify(f"a run goes on: {self.keys['stop']} stops it", severity="warning")
+        if self._is_busy("a run goes on"):
             return
         from backends.host import new_request
         from backends.storage import check_storage
@@ -305,8 +310,7 @@ class ExplorerApp(App[None]):
 
     def action_step(self, direction: int) -> None:
         """Change the value of the switch that was flipped last."""
-        if self.explorer.running:
-            self.notify(f"the values belong to the run: {self.keys['stop']} stops it", severity="warning")
+        if self._is_busy("the values belong to the run"):
             return
         self.dispatch(ValueStepped(self._flipped, direction))
 
@@ -314,8 +318,7 @@ class ExplorerApp(App[None]):
         """Open the form."""
         from tui.screens.setup import Setup
 
-        if self.explorer.running:
-            self.notify(f"the setup belongs to the run: {self.keys['stop']} stops it", severity="warning")
+        if self._is_busy("the setup belongs to the run"):
             return
 
         def take(plan: Plan | None) -> None:

@@ -32,6 +32,10 @@ def _lines(run: Run, result: MethodResult) -> Iterator[str]:
         for record in run.records:
             if record.trial.method == result.method and record.trial.operation == operation:
                 yield from _trial(record)
+    if run.advice:
+        yield ""
+        yield "WHAT WEAKENS THESE NUMBERS"
+        yield from (f"  ! {sentence}" for sentence in run.advice)
     if result.spec is not None:
         yield ""
         yield "WHAT THE LIBRARY WAS TOLD"

@@ -8,12 +8,12 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, RichLog, Select, Static
 
-from state.events import RunInterrupted, RunRefused
+from state.events import RunInterrupted, RunRefused, RunRequested
 from state.paths import data_folder
 from state.plan import SIX
 from state.run import Failure
 from state.settings import Settings
-from tests.tui.scripted import FAILURE, Script, explorer, failing, held_in, opened, smooth
+from tests.tui.scripted import FAILURE, Script, explorer, failing, fixed_request, held_in, opened, smooth
 from tui.actions import ACTIONS
 from tui.app import ExplorerApp
 from tui.screens.explore import ExploreScreen
@@ -124,6 +124,22 @@ async def test_enter_runs_only_the_highlighted_method_and_then_shows_its_details
         assert app.clipboard == shown
         await pilot.press("escape", "up", "i")
         assert isinstance(app.screen, ExploreScreen), "nothing is known of it yet"
+
+
+async def test_every_warning_is_in_the_details_where_the_line_above_says(
+    storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backends.host.new_request", fixed_request)
+    app, _ = explorer(storage, repeats=1, cache="warm", durability="buffered")
+    async with opened(app) as pilot:
+        await pilot.press("r")
+        await settle(pilot)
+        assert "(and 1 more: i)" in text(app, "#advice")
+        await pilot.press("i")
+        shown = str(app.screen.query_one("#text", Static).content)
+        assert app.main.shown is not None
+        assert len(app.main.shown.advice) == 2
+        assert all(sentence in shown for sentence in app.main.shown.advice)
 
 
 async def test_a_failed_method_says_why_and_the_others_go_on(storage: Path) -> None:
@@ -535,8 +551,8 @@ async def test_a_small_screen_shows_one_pane_and_resizing_loses_nothing(storage:
 async def test_a_refused_run_says_what_to_do_and_the_next_one_can_start(storage: Path) -> None:
     refusals = [RunRefused(Failure("/disk has 1 MB free and the run needs up to 90 MB", "free some space"))]
 
-    def script(request: object) -> list[object]:
-        return [refusals.pop()] if refusals else list(smooth(request))  # type: ignore[arg-type]
+    def script(request: RunRequested) -> list[object]:
+        return [refusals.pop()] if refusals else list(smooth(request))
 
     app, launcher = explorer(storage, script, repeats=1)
     async with opened(app) as pilot:

@@ -257,7 +257,7 @@ class ExploreScreen(Screen[None]):
             Content.assemble((f"{self._keys['copy']} copies ", "$foreground 50%"), ("$ ", "$primary"), command)
         )
         advice = self.shown.advice if self.shown is not None else ()
-        more = f"  (and {len(advice) - 1} more in the log)" if len(advice) > 1 else ""
+        more = f"  (and {len(advice) - 1} more: {self._keys['details']})" if len(advice) > 1 else ""
         note = self.query_one("#advice", Static)
         note.update(f"! {advice[0]}{more}" if advice else "")
         note.set_class(bool(advice), "-some")

@@ -22,11 +22,7 @@ class MethodTable(OptionList):
     """
 
     class Opened(Message):
-        """Somebody opened a method by enter or by a double click."""
-
-        def __init__(self, method: str) -> None:
-            super().__init__()
-            self.method = method
+        """Somebody opened the highlighted method by enter or by a double click."""
 
     class Ticked(Message):
         """Somebody clicked on a method's box."""
@@ -74,7 +70,7 @@ class MethodTable(OptionList):
     def action_select(self) -> None:
         """Enter."""
         if self.current is not None:
-            self.post_message(self.Opened(self.current.method))
+            self.post_message(self.Opened())
 
     async def on_click(self, event: events.Click) -> None:
         """A click never starts a run by itself: it highlights, the box selects, a double click opens."""
@@ -89,4 +85,4 @@ class MethodTable(OptionList):
         if position is not None and position.x < len(self._glyphs.chosen) + 1:
             self.post_message(self.Ticked(self.current.method))
         elif event.chain == 2:
-            self.post_message(self.Opened(self.current.method))
+            self.post_message(self.Opened())
