@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import AsyncGenerator, Coroutine
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,7 @@ from state.events import (
     CancelRun,
     Command,
     Event,
+    RoundAdded,
     RunFinished,
     RunInterrupted,
     RunRefused,
@@ -35,8 +37,10 @@ from state.events import (
     encode,
 )
 from state.paths import log_folder
-from state.plan import schedule
+from state.plan import one_more_round, schedule
 from state.run import Failure
+from state.session import Session, reduce
+from state.stopping import wants_another_round
 
 #: How often a worker may die without having started a trial before we stop starting new ones.
 _MAX_IDLE_DEATHS: Final = 2
@@ -110,7 +114,8 @@ class Launcher:
     async def run(self, request: RunRequested) -> AsyncGenerator[Event]:
         """Measure, and yield everything that happens; the first event is the request, the last ends the run.
 
-        A worker that dies takes its trial along; a new one goes on with the next.
+        A worker that dies takes its trial along; a new one goes on with the next. Rounds are added as the plan's
+        precision asks for.
 
         Raises:
             WorkerError: If no worker can be started.
@@ -120,15 +125,26 @@ class Launcher:
         self._storage = Path(request.plan.storage)
         try:
             yield request
-            async with contextlib.aclosing(self._measure(request)) as events:
-                async for event in events:
-                    yield event
+            start_s, session, measured = time.monotonic(), reduce(Session(), request), 0
+            while measured < len(schedule(request.plan)):
+                todo = set(range(measured, len(schedule(request.plan))))
+                measured += len(todo)
+                async with contextlib.aclosing(self._measure(request, todo)) as events:
+                    async for event in events:
+                        if event == RunFinished(cancelled=False) and _is_unsure(session, time.monotonic() - start_s):
+                            request = msgspec.structs.replace(request, plan=one_more_round(request.plan))
+                            event = RoundAdded()
+                        if request.plan.precision is not None:
+                            session = reduce(session, event)
+                        yield event
+                        if isinstance(event, RoundAdded):
+                            break
         finally:
             self._running = False
 
-    async def _measure(self, request: RunRequested) -> AsyncGenerator[Event]:
-        """The run by as many workers as it takes."""
-        todo, deaths = set(range(len(schedule(request.plan)))), 0
+    async def _measure(self, request: RunRequested, todo: set[int]) -> AsyncGenerator[Event]:
+        """These trials of the run by as many workers as it takes."""
+        deaths = 0
         while not self._cancelled.is_set():
             current: int | None = None
             await self.start()
@@ -281,6 +297,10 @@ class Launcher:
 
     def _log_tail(self) -> str:
         return tail(self.log.read_text(errors="replace")) if self.log.exists() else ""
+
+
+def _is_unsure(session: Session, elapsed_s: float) -> bool:
+    return session.run is not None and wants_another_round(session.run, elapsed_s)
 
 
 def _new_log() -> Path:

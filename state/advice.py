@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from state.environment import Environment
 from state.model import Model
+from state.noise import shaky
 from state.plan import Plan
-from state.run import LoadResult, Result
+from state.run import LoadResult, Result, Run
 from state.units import format_bytes
 
 _IN_MEMORY = {"tmpfs", "ramfs", "devtmpfs"}
@@ -16,10 +19,17 @@ _SYNC_KILLERS = ("eatmydata", "nosync", "libnosync", "nofsync")
 SMALL_MODEL_BYTES = 30 * 10**6
 
 
+def advise(run: Run) -> Run:
+    """The run with every sentence that belongs beside its numbers."""
+    measured = [(record.trial, record.result) for record in run.records if record.result is not None]
+    sentences = advice(run.environment, run.plan, run.model, [result for _, result in measured])
+    return msgspec.structs.replace(run, advice=(*sentences, *shaky(run.plan, measured)))
+
+
 def advice(
     environment: Environment, plan: Plan, model: Model | None = None, results: Sequence[Result] = ()
 ) -> tuple[str, ...]:
-    """Sentences about what makes this run's numbers mean less than they seem to. They belong beside the numbers.
+    """Sentences about the place and the rules that make numbers mean less than they seem to.
 
     Args:
         environment: Where it happens.

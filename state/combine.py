@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from state.advice import advice
+from state.advice import advise
 from state.plan import Plan
 from state.run import Run
 
@@ -63,9 +63,9 @@ def combine(runs: Sequence[Run], plan: Plan, methods: Sequence[str]) -> Run | No
     )
     model = next((run.model for run in reversed(taking_part) if run.model is not None), None)
     joined = msgspec.structs.replace(plan, methods=tuple(sources), repeats=newest.plan.repeats)
-    results = [record.result for record in records if record.result is not None]
-    sentences = advice(newest.environment, joined, model, results)
+    combined = advise(msgspec.structs.replace(newest, plan=joined, records=records, model=model))
     if len(taking_part) > 1:
         names = ", ".join(run.run_id for run in taking_part)
-        sentences += (f"The rows come from {len(taking_part)} runs ({names}): noise between runs is in their ratios.",)
-    return msgspec.structs.replace(newest, plan=joined, records=records, model=model, advice=sentences)
+        several = (f"The rows come from {len(taking_part)} runs ({names}): noise between runs is in their ratios.",)
+        combined = msgspec.structs.replace(combined, advice=(*combined.advice, *several))
+    return combined

@@ -25,6 +25,8 @@ def run_command(plan: Plan) -> str:
         "--codec": str(plan.codec) if plan.codec != _DEFAULT.codec else None,
         "--storage": plan.storage if plan.storage != _DEFAULT.storage else None,
         "--repeats": str(plan.repeats),
+        "--precision": f"{100 * plan.precision:g}%" if plan.precision is not None else None,
+        "--budget": f"{plan.budget_s:g}s" if plan.budget_s is not None else None,
         "--cache": plan.cache if plan.cache != _DEFAULT.cache else None,
         "--durability": plan.durability if plan.durability != _DEFAULT.durability else None,
         "--seed": str(plan.seed) if plan.seed != _DEFAULT.seed else None,

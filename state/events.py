@@ -136,6 +136,10 @@ class RunRequested(Event, frozen=True, tag="run-requested"):
     environment: Environment
 
 
+class RoundAdded(Event, frozen=True, tag="round-added"):
+    """The intervals are not as narrow as the plan asks for, so every method is measured once more."""
+
+
 class Sampled(Event, frozen=True, tag="sampled"):
     """What the trial that runs looks like from outside. Costs the trial little; all figures are estimates.
 

@@ -17,7 +17,7 @@ import msgspec
 from state.errors import ExportError
 from state.results import MethodResult, OperationSummary, method_results
 from state.run import SCHEMA_VERSION, LoadResult, Run, SaveResult
-from state.statistics import improvement_percent
+from state.statistics import half_width, improvement_percent
 from state.units import format_bytes, format_factor, format_seconds, size_argument
 
 
@@ -52,8 +52,8 @@ def to_csv(run: Run) -> bytes:
         shared = msgspec.structs.asdict(result)
         for operation, summary in (("save", result.save), ("load", result.load)):
             figures = msgspec.structs.asdict(summary) if summary else {}
-            samples = " ".join(map(str, figures.pop("samples_s", ())))
-            rows.append({**shared, **figures, "operation": operation, "samples_s": samples})
+            figures |= {name: " ".join(map(str, figures.get(name, ()))) for name in ("samples_s", "outliers")}
+            rows.append({**shared, **figures, "operation": operation})
     return _csv(("run_id", *_METHOD_COLUMNS, "operation", *_OPERATION_COLUMNS, *_SIZE_COLUMNS), rows)
 
 
@@ -164,9 +164,8 @@ def _time(summary: OperationSummary | None) -> str:
     if summary is None:
         return ""
     median = format_seconds(summary.median_s)
-    if summary.low_s is None or summary.high_s is None:
-        return median
-    return f"{median} ({format_seconds(summary.low_s)}–{format_seconds(summary.high_s)})"
+    width = half_width(summary.low_s, summary.high_s)
+    return median if width is None else f"{median} ±{width:.0%}"
 
 
 def _improvement(summary: OperationSummary | None) -> str:

@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -31,6 +31,7 @@ Dtype = Literal["auto", "float16", "bfloat16", "float32"]
 Cache = Literal["cold", "warm"]
 Durability = Literal["durable", "buffered"]
 Operation = Literal["save", "load"]
+OPERATIONS: Final[tuple[Operation, ...]] = get_args(Operation)
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,6 +53,9 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         seed: Of the weights' initialisation and of the order of the methods.
         stall_timeout_s: A trial that neither computes nor moves a byte for this long is stopped.
         timeout_s: A trial that takes longer than this is stopped; None lets it take its time.
+        precision: Add rounds until every interval reaches at most this share up and down: 0.05 is ±5 %; None measures
+            the rounds that were asked for.
+        budget_s: Add no round that would probably end after this time; None sets no limit.
     """
 
     model: str = "demo"
@@ -69,6 +73,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 0
     stall_timeout_s: float = 120.0
     timeout_s: float | None = None
+    precision: float | None = None
+    budget_s: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no run could mean.
@@ -96,7 +102,12 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise RequestError(f"{name!a} is no UTF-8 text", "rename it") from None
         if not 0 <= self.seed < 2**63:
             raise RequestError(f"a seed of {self.seed} is out of range", "choose from 0 to 2^63 - 1")
-        for name, value in (("stall timeout", self.stall_timeout_s), ("timeout", self.timeout_s)):
+        if self.precision is not None and not 0 < self.precision <= 1:
+            raise RequestError(
+                f"a precision of {self.precision:.3%} is out of range", "choose more than 0 % and at most 100 %"
+            )
+        times_s = {"stall timeout": self.stall_timeout_s, "timeout": self.timeout_s, "budget": self.budget_s}
+        for name, value in times_s.items():
             if value is not None and not 0 < value < math.inf:
                 raise RequestError(f"a {name} of {value} s is out of range", "give a positive number of seconds")
 
@@ -165,6 +176,11 @@ def chunk_shape(tensor: TensorInfo, chunk_bytes: int | None) -> tuple[int, ...]:
     if chunk_bytes is None:
         return tile_shape(tensor.shape)
     return large_chunk_shape(tensor.shape, tensor.item_bytes, chunk_bytes)
+
+
+def one_more_round(plan: Plan) -> Plan:
+    """The plan with another round; the schedule of the rounds before stays as it is."""
+    return msgspec.structs.replace(plan, repeats=plan.repeats + 1)
 
 
 class Needs(msgspec.Struct, frozen=True):

@@ -3,14 +3,17 @@
 The field names are the ones that scripts depend on; they stay.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 from state.optimizations import BASELINE
+from state.plan import Operation
 from state.run import CacheState, LoadResult, Result, Run, SaveResult, TrialRecord
-from state.statistics import factor, median_of, summarise
+from state.statistics import Estimate, factor, median_of, outliers, ratio, summarise
+from state.verdict import Verdict, verdict
 
 
 class OperationSummary(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,8 +22,9 @@ class OperationSummary(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         samples_s: The time of every round in order: durable (or returned, if buffered) for saves.
         median_s: Their median.
-        low_s: The smallest, or None with a single round.
-        high_s: The largest, or None with a single round.
+        low_s: Lower end of the median's 95 % interval, or None with fewer than three rounds.
+        high_s: Its upper end, likewise.
+        outliers: Positions in `samples_s`, from 1, that stand apart from the others; they count like the others.
         rate_bytes_per_s: Logical bytes of all rounds over the time of all rounds.
         returned_median_s: Saves only: median time until the call came back.
         cache: Loads only: what was proven of the page cache; ``unknown`` if rounds differ.
@@ -29,7 +33,10 @@ class OperationSummary(msgspec.Struct, frozen=True, kw_only=True):
         cpu_s: Median processor seconds.
         device_bytes: Median bytes given to the device to write (save) or delivered by it (load); None where unknown.
         limit_fraction: Share of the device's limit, or None where it was not measured.
-        speedup_vs_tensorstore: Times faster than the `tensorstore` method, or None without it.
+        speedup_vs_tensorstore: Times faster than the `tensorstore` method (ratio of medians), or None without it.
+        speedup_low: Lower end of the 95 % interval of that factor, or None without one.
+        speedup_high: Its upper end, likewise.
+        verdict_vs_tensorstore: What that interval shows, or None without the `tensorstore` method.
         estimated: Whether the speedup is an estimate, because its baseline was measured in another run.
     """
 
@@ -37,6 +44,7 @@ class OperationSummary(msgspec.Struct, frozen=True, kw_only=True):
     median_s: float
     low_s: float | None
     high_s: float | None
+    outliers: tuple[int, ...] = ()
     rate_bytes_per_s: float
     returned_median_s: float | None = None
     cache: CacheState | None = None
@@ -46,6 +54,9 @@ class OperationSummary(msgspec.Struct, frozen=True, kw_only=True):
     device_bytes: float | None
     limit_fraction: float | None
     speedup_vs_tensorstore: float | None
+    speedup_low: float | None = None
+    speedup_high: float | None = None
+    verdict_vs_tensorstore: Verdict | None = None
     estimated: bool = False
 
 
@@ -91,6 +102,10 @@ class MethodResult(msgspec.Struct, frozen=True, kw_only=True):
     spec: dict[str, object] | None
     run_id: str
 
+    def of(self, operation: Operation) -> OperationSummary | None:
+        """Its saves or its loads."""
+        return self.save if operation == "save" else self.load
+
 
 def _trusted(run: Run, method: str) -> tuple[list[Result], list[Result]]:
     """The measured saves and loads of a method, without the rounds whose load failed or never came."""
@@ -122,6 +137,13 @@ def _measured_by(run: Run, method: str) -> str:
     return next((r.run_id for r in run.records if r.trial.method == method and r.run_id), run.run_id)
 
 
+def _around(speedup: float | None, against: Estimate | None) -> tuple[float | None, float | None]:
+    """The interval of a speedup, from that of the ratio of geometric means; it holds the ratio of medians, too."""
+    if speedup is None or against is None or against.low is None or against.high is None:
+        return None, None
+    return min(speedup, math.exp(-against.high)), max(speedup, math.exp(-against.low))
+
+
 def _summarise(
     results: Sequence[Result],
     baseline: Sequence[Result],
@@ -130,10 +152,14 @@ def _summarise(
     *,
     same_run: bool,
 ) -> OperationSummary | None:
-    samples = [result.time_s for result in results]
-    summary, reference = summarise(samples), summarise([result.time_s for result in baseline])
+    samples, reference_s = [result.time_s for result in results], [result.time_s for result in baseline]
+    summary = summarise(samples)
     if summary is None:
         return None
+    speedup = factor(median_of(reference_s), summary.median)
+    # A method is no faster than itself, with certainty.
+    against = ratio(samples, reference_s) if speedup is not None and samples != reference_s else None
+    low, high = _around(speedup, against)
     rate_bytes_per_s = logical_bytes * len(samples) / sum(samples)
     saves = [result for result in results if isinstance(result, SaveResult)]
     device = [r.cost.device_write_bytes if isinstance(r, SaveResult) else r.cost.device_read_bytes for r in results]
@@ -142,6 +168,7 @@ def _summarise(
         median_s=summary.median,
         low_s=summary.low,
         high_s=summary.high,
+        outliers=tuple(position + 1 for position in outliers(samples)),
         rate_bytes_per_s=rate_bytes_per_s,
         returned_median_s=median_of([result.returned_s for result in saves]),
         cache=_cache(results),
@@ -150,8 +177,11 @@ def _summarise(
         cpu_s=median_of([result.cost.cpu_s for result in results]) or 0.0,
         device_bytes=median_of(device),
         limit_fraction=rate_bytes_per_s / limit_bytes_per_s if limit_bytes_per_s else None,
-        speedup_vs_tensorstore=factor(reference.median if reference else None, summary.median),
-        estimated=reference is not None and not same_run,
+        speedup_vs_tensorstore=speedup,
+        speedup_low=low,
+        speedup_high=high,
+        verdict_vs_tensorstore=verdict(against) if against is not None else None,
+        estimated=bool(reference_s) and not same_run,
     )
 
 

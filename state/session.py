@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from state.advice import advice
+from state.advice import advise
 from state.events import (
     CheckpointDeleted,
     Event,
@@ -13,6 +13,7 @@ from state.events import (
     ModelReady,
     Phase,
     PhaseEntered,
+    RoundAdded,
     RunFinished,
     RunInterrupted,
     RunRefused,
@@ -24,7 +25,7 @@ from state.events import (
     WorkerReady,
     WorkerStarting,
 )
-from state.plan import schedule
+from state.plan import one_more_round, schedule
 from state.run import FINAL, Failure, Run, SaveResult, TrialRecord
 
 WorkerState = Literal["starting", "ready", "dead"]
@@ -108,7 +109,7 @@ def reduce(session: Session, event: Event) -> Session:
         case RunRequested():
             records = tuple(TrialRecord(trial) for trial in schedule(event.plan))
             started = Run(event.run_id, event.created_at, event.plan, event.environment, records)
-            return msgspec.structs.replace(session, run=_advise(started), progress=None)
+            return msgspec.structs.replace(session, run=advise(started), progress=None)
         case RunInterrupted():
             return _lose(msgspec.structs.replace(session, worker="dead"), event.failure)
     run = session.run
@@ -116,7 +117,7 @@ def reduce(session: Session, event: Event) -> Session:
         return session
     match event:
         case ModelBuilding() | ModelReady():
-            return msgspec.structs.replace(session, run=_advise(msgspec.structs.replace(run, model=event.model)))
+            return msgspec.structs.replace(session, run=advise(msgspec.structs.replace(run, model=event.model)))
         case RunRefused():
             run = msgspec.structs.replace(_close(run, "cancelled"), status="refused", refusal=event.failure)
             return msgspec.structs.replace(session, run=run, progress=None)
@@ -128,7 +129,7 @@ def reduce(session: Session, event: Event) -> Session:
             return msgspec.structs.replace(session, progress=_advance(session.progress, event))
         case TrialFinished() if _status(run, event.trial) == "running":
             run = _replace(run, event.trial, status="done", result=event.result)
-            return msgspec.structs.replace(session, run=_advise(run), progress=None)
+            return msgspec.structs.replace(session, run=advise(run), progress=None)
         case TrialFailed() if _status(run, event.trial) in {"queued", "running"}:
             was_running = _status(run, event.trial) == "running"
             run = _replace(run, event.trial, status="failed", failure=event.failure)
@@ -138,6 +139,11 @@ def reduce(session: Session, event: Event) -> Session:
             if isinstance(result, SaveResult):
                 run = _replace(run, event.trial, result=msgspec.structs.replace(result, delete_s=event.delete_s))
             return msgspec.structs.replace(session, run=run)
+        case RoundAdded():
+            plan = one_more_round(run.plan)
+            added = tuple(TrialRecord(trial) for trial in schedule(plan)[len(run.records) :])
+            run = msgspec.structs.replace(run, plan=plan, records=run.records + added)
+            return msgspec.structs.replace(session, run=advise(run))
         case RunFinished():
             status = "cancelled" if event.cancelled else "finished"
             run = msgspec.structs.replace(_close(run, "cancelled"), status=status)
@@ -202,11 +208,6 @@ def _replace(run: Run, trial: int, **changes: object) -> Run:
     records = list(run.records)
     records[trial] = msgspec.structs.replace(records[trial], **changes)
     return msgspec.structs.replace(run, records=tuple(records))
-
-
-def _advise(run: Run) -> Run:
-    results = [record.result for record in run.records if record.result is not None]
-    return msgspec.structs.replace(run, advice=advice(run.environment, run.plan, run.model, results))
 
 
 def _close(run: Run, status: Literal["cancelled"]) -> Run:

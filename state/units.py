@@ -54,6 +54,43 @@ def parse_size(text: str) -> int:
     return size_bytes
 
 
+_DURATION = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(s|min|h)?\s*", re.ASCII)
+_DURATION_UNITS = {"s": 1, "min": 60, "h": 3600}
+
+
+def parse_duration(text: str) -> float:
+    """Read a positive time such as ``90s``, ``10min``, ``1.5h`` or ``90`` (seconds).
+
+    Returns:
+        Seconds.
+
+    Raises:
+        UnitError: If the text is no time, or the time is not positive.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None or not float(match[1]):
+        raise UnitError(f"{text!r} is no time", "write a number with s, min or h, for example 10min")
+    return float(match[1]) * _DURATION_UNITS[match[2] or "s"]
+
+
+_SHARE = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*%\s*", re.ASCII)
+
+
+def parse_share(text: str) -> float:
+    """Read a percentage such as ``5%``.
+
+    Returns:
+        The share: 0.05.
+
+    Raises:
+        UnitError: If the text is no percentage.
+    """
+    match = _SHARE.fullmatch(text)
+    if match is None:
+        raise UnitError(f"{text!r} is no percentage", "write a number and a percent sign, for example 5%")
+    return float(match[1]) / 100
+
+
 def size_argument(size_bytes: int) -> str:
     """Write a size exactly, as `parse_size` reads it back: ``64MiB``, ``88MB``, ``1000001``."""
     for unit in ("GiB", "GB", "MiB", "MB", "KiB", "KB"):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from state.plan import OPERATIONS
 from state.results import MethodResult
 from state.run import LoadResult, Run, SaveResult, TrialRecord
 from state.units import format_bytes, format_rate, format_seconds
@@ -23,8 +24,8 @@ def _lines(run: Run, result: MethodResult) -> Iterator[str]:
         yield f"on disk: {format_bytes(result.stored_bytes)} in {result.file_count or 0:,} files"
     if result.delete_s is not None:
         yield f"to delete: {format_seconds(result.delete_s)} s"
-    for operation in ("save", "load"):
-        summary = result.save if operation == "save" else result.load
+    for operation in OPERATIONS:
+        summary = result.of(operation)
         yield ""
         yield f"{operation.upper()}"
         if summary is not None:

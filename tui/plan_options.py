@@ -8,7 +8,7 @@ import click
 from state.errors import CkptTuiError
 from state.optimizations import Codec
 from state.plan import Plan, expand_methods
-from state.units import parse_size, size_argument
+from state.units import parse_duration, parse_share, parse_size, size_argument
 
 _DEFAULT: Final = Plan()
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -68,6 +68,19 @@ _OPTIONS: Final = (
     ),
     click.option("--storage", default=".", show_default=True, metavar="DIR", help="Folder on the disk to measure."),
     click.option("--repeats", type=int, default=_DEFAULT.repeats, show_default=True, help="Number of rounds."),
+    click.option(
+        "--precision",
+        type=_Parsed("percentage", parse_share),
+        metavar="PERCENT",
+        help="Add rounds until every interval is within this, such as 5%.  [default: none]",
+    ),
+    click.option(
+        "--budget",
+        "budget_s",
+        type=_Parsed("duration", parse_duration),
+        metavar="TIME",
+        help="Add none that would end after this time, such as 10min.  [default: none]",
+    ),
     click.option(
         "--cache", type=click.Choice(["cold", "warm"]), default="cold", show_default=True, help="Before loads."
     ),

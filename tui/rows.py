@@ -11,6 +11,7 @@ from state.optimizations import CELLS
 from state.plan import Operation
 from state.results import MethodResult, OperationSummary
 from state.session import Progress
+from state.statistics import half_width
 from state.units import format_bytes, format_rate, format_seconds
 
 RowState = Literal["idle", "queued", "running", "done", "failed", "cancelled"]
@@ -132,16 +133,13 @@ def _time(operation: Operation, row: Row, glyphs: Glyphs) -> str:
     summary = _summary(row, operation)
     if summary is None:
         return ""
-    if summary.low_s is None or summary.high_s is None:
-        return format_seconds(summary.median_s)
-    half_range = (summary.high_s - summary.low_s) / 2 / summary.median_s
-    return f"{format_seconds(summary.median_s)} {glyphs.spread}{half_range:.0%}"
+    width = half_width(summary.low_s, summary.high_s)
+    median = format_seconds(summary.median_s)
+    return median if width is None else f"{median} {glyphs.spread}{width:.0%}"
 
 
 def _summary(row: Row, operation: Operation) -> OperationSummary | None:
-    if row.result is None:
-        return None
-    return row.result.save if operation == "save" else row.result.load
+    return row.result.of(operation) if row.result is not None else None
 
 
 def _factor(operation: Operation, row: Row, glyphs: Glyphs) -> str:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -22,6 +23,7 @@ from state.events import (
     ModelBuilding,
     ModelReady,
     PhaseEntered,
+    RoundAdded,
     RunFinished,
     RunInterrupted,
     RunRefused,
@@ -68,6 +70,30 @@ def test_six_methods_are_measured_and_verified(plan: Plan) -> None:
         if result.codec is None:
             assert result.stored_bytes is not None
             assert result.stored_bytes >= run.model.logical_bytes
+    assert_clean(plan)
+
+
+def test_rounds_are_added_until_the_intervals_are_narrow_or_the_time_is_spent(plan: Plan) -> None:
+    plan = msgspec.structs.replace(plan, methods=("pytorch",), precision=1.0)
+    run, events = measure(plan)
+    assert events.count(RoundAdded()) == run.plan.repeats - 1 >= 2  # below three rounds there is no interval
+    assert {record.status for record in run.records} == {"done"}
+    assert [event for event in events if isinstance(event, RunFinished)] == [RunFinished(cancelled=False)]
+    once, events = measure(msgspec.structs.replace(plan, precision=0.001, budget_s=0.01))
+    assert once.plan.repeats == 1
+    assert RoundAdded() not in events
+    assert_clean(plan)
+
+
+def test_an_added_round_can_be_stopped(plan: Plan) -> None:
+    def stop(launcher: Launcher, event: Event) -> None:
+        if event == RoundAdded():
+            launcher.cancel()
+
+    run, _ = measure(msgspec.structs.replace(plan, precision=0.01), act=stop)
+    assert run.status == "cancelled"
+    assert run.measured("pytorch")
+    assert {record.status for record in run.records if record.trial.round == 2} == {"cancelled"}
     assert_clean(plan)
 
 

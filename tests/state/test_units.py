@@ -12,6 +12,8 @@ from state.units import (
     format_factor,
     format_rate,
     format_seconds,
+    parse_duration,
+    parse_share,
     parse_size,
     size_argument,
 )
@@ -80,6 +82,32 @@ def test_formatted_seconds_are_within_half_a_percent(time_s: float) -> None:
 @pytest.mark.parametrize(("time_s", "text"), [(0, "0:00"), (59.6, "1:00"), (185, "3:05"), (3723, "1:02:03")])
 def test_waits_are_minutes_and_seconds(time_s: float, text: str) -> None:
     assert format_duration(time_s) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "time_s"), [("90", 90), ("90s", 90), ("1.5 h", 5400), (" 10min ", 600), ("0.5s", 0.5)]
+)
+def test_durations_are_read_in_seconds_minutes_and_hours(text: str, time_s: float) -> None:
+    assert parse_duration(text) == time_s
+
+
+@pytest.mark.parametrize("text", ["", "0", "0min", "-5s", "5 days", "ten", "1e3", "5%"])
+def test_what_is_no_positive_duration_is_refused_with_the_text_in_the_reason(text: str) -> None:
+    with pytest.raises(UnitError) as caught:
+        parse_duration(text)
+    assert repr(text) in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "share"), [("5%", 0.05), ("12.5 %", 0.125), ("0%", 0.0)])
+def test_percentages_are_read_as_shares(text: str, share: float) -> None:
+    assert parse_share(text) == share
+
+
+@pytest.mark.parametrize("text", ["", "5", "0.05", "-5%", "five%", "%"])
+def test_what_is_no_percentage_is_refused_with_the_text_in_the_reason(text: str) -> None:
+    with pytest.raises(UnitError) as caught:
+        parse_share(text)
+    assert repr(text) in str(caught.value)
 
 
 def test_a_factor_carries_a_cross() -> None:

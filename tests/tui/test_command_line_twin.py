@@ -36,6 +36,8 @@ def test_only_what_is_not_as_it_comes_is_written() -> None:
         durability=st.sampled_from(["durable", "buffered"]),
         seed=st.integers(0, 2**63 - 1),
         timeout_s=st.none() | st.integers(1, 1000).map(float),
+        precision=st.none() | st.integers(1, 100).map(lambda percent: percent / 100),
+        budget_s=st.none() | st.integers(1, 1000).map(float),
     )
 )
 def test_the_command_line_makes_the_same_plan(plan: Plan) -> None:

@@ -1,0 +1,159 @@
+"""Two runs side by side: what changed, whether that is shown, and what differs between them besides."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from state.environment import Environment
+from state.model import Model
+from state.plan import OPERATIONS, Operation
+from state.results import MethodResult, method_results
+from state.run import Run
+from state.statistics import Estimate, ratio
+from state.units import format_bytes
+from state.verdict import Verdict, verdict
+
+#: Fields of a plan that say how long to measure, not what.
+_NOT_COMPARED: Final = frozenset({"methods", "repeats", "precision", "budget_s", "stall_timeout_s", "timeout_s"})
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One operation of one method in both runs.
+
+    Attributes:
+        method: Its name.
+        operation: Which half.
+        before_s: Median in the first run, None if it was not measured there.
+        after_s: Median in the second, likewise.
+        ratio: Second over first, of the medians; below 1 is faster. None without both.
+        low: Lower end of its 95 % interval, None with fewer than three rounds in either.
+        high: Its upper end, likewise.
+        verdict: What the interval shows.
+        why: Why it cannot tell, or an empty text.
+    """
+
+    method: str
+    operation: Operation
+    before_s: float | None
+    after_s: float | None
+    ratio: float | None
+    low: float | None
+    high: float | None
+    verdict: Verdict
+    why: str = ""
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """Something that is not the same in both runs, in words."""
+
+    what: str
+    before: str
+    after: str
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """Two runs side by side.
+
+    Attributes:
+        before: Name of the first run.
+        after: Name of the second.
+        changes: Every operation of every method of either run.
+        differences: What differs in plan, model and environment.
+    """
+
+    before: str
+    after: str
+    changes: tuple[Change, ...]
+    differences: tuple[Difference, ...]
+
+    def slower_than(self, share: float) -> tuple[Change, ...]:
+        """Changes that are shown to be slower and are so by more than a share of the first run's time."""
+        return tuple(c for c in self.changes if c.verdict == "slower" and c.ratio is not None and c.ratio > 1 + share)
+
+
+def compare(before: Run, after: Run) -> Comparison:
+    """Hold a run against an earlier one.
+
+    The intervals are those of the two runs' rounds. What is not the same in the two moments (other programs, heat, a
+    disk that fills) is in the difference and in no interval; two runs of the same thing show how much that is
+    (`ckpt-tui aa`).
+    """
+    old, new = ({result.method: result for result in method_results(run)} for run in (before, after))
+    refusal = _incomparable(before.model, after.model)
+    changes = tuple(
+        _change(method, operation, old.get(method), new.get(method), refusal)
+        for method in dict.fromkeys((*old, *new))
+        for operation in OPERATIONS
+    )
+    return Comparison(before.run_id, after.run_id, changes, tuple(_differences(before, after)))
+
+
+def _incomparable(before: Model | None, after: Model | None) -> str:
+    """Why times of the two models cannot be compared, or an empty text."""
+    if before is None or after is None or before.logical_bytes == after.logical_bytes:
+        return ""
+    return f"the models differ ({format_bytes(before.logical_bytes)}, {format_bytes(after.logical_bytes)})"
+
+
+def _change(
+    method: str, operation: Operation, old: MethodResult | None, new: MethodResult | None, refusal: str
+) -> Change:
+    before, after = (result.of(operation) if result is not None else None for result in (old, new))
+    if before is None or after is None:
+        which = "either" if before is None and after is None else "the first" if before is None else "the second"
+        why = f"not measured in {which}"
+        times_s = (before.median_s if before else None, after.median_s if after else None)
+        return Change(method, operation, *times_s, None, None, None, "cannot tell", why)
+    change = ratio(after.samples_s, before.samples_s)
+    quotient, (low, high) = after.median_s / before.median_s, _ends(change)
+    if low is not None and high is not None:
+        low, high = min(low, quotient), max(high, quotient)  # the interval is of geometric means
+    found = verdict(change) if not refusal else "cannot tell"
+    why = refusal
+    if found == "cannot tell" and not refusal:
+        why = "fewer than three rounds" if low is None else "the noise would hide a change of 25 %"
+    return Change(method, operation, before.median_s, after.median_s, quotient, low, high, found, why)
+
+
+def _ends(change: Estimate) -> tuple[float | None, float | None]:
+    if change.low is None or change.high is None:
+        return None, None
+    return Estimate(change.low).factor, Estimate(change.high).factor
+
+
+def _differences(before: Run, after: Run) -> Iterator[Difference]:
+    plans = (msgspec.structs.asdict(before.plan), msgspec.structs.asdict(after.plan))
+    yield from _unequal("", *({k: v for k, v in plan.items() if k not in _NOT_COMPARED} for plan in plans))
+    yield from _unequal("model's ", *(_model(run.model) for run in (before, after)))
+    yield from _unequal("", *(_environment(run.environment) for run in (before, after)))
+
+
+def _model(model: Model | None) -> dict[str, Any]:
+    if model is None:
+        return {}
+    return {"tensors": len(model.tensors), "size": format_bytes(model.logical_bytes), "dtypes": ", ".join(model.dtypes)}
+
+
+def _environment(environment: Environment) -> dict[str, Any]:
+    """The record flat: what is nested gets a name of its own."""
+    record = msgspec.structs.asdict(environment)
+    libraries, variables, filesystem = (record.pop(name) for name in ("libraries", "variables", "filesystem"))
+    record.pop("storage")  # the plan has it
+    record.update(
+        {f"file system's {k}": v for k, v in msgspec.structs.asdict(filesystem).items()}, **libraries, **variables
+    )
+    return record
+
+
+def _unequal(prefix: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Difference]:
+    for name in dict.fromkeys((*before, *after)):
+        old, new = before.get(name), after.get(name)
+        if old != new:
+            yield Difference(f"{prefix}{name.replace('_', ' ')}", _words(old), _words(new))
+
+
+def _words(value: Any) -> str:
+    if value is None or value == "":
+        return "none"
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

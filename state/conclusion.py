@@ -1,0 +1,125 @@
+"""What the 2x2x2 experiment shows, in plain words. Nothing is said here that an interval does not show."""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from state.effects import Effects, Measure
+from state.plan import Operation
+from state.statistics import Estimate
+from state.steps import SWITCHES, Switch
+from state.units import format_factor
+
+_NOUNS: Final[dict[Operation, str]] = {"save": "saves", "load": "loads"}
+#: Less of the size than this is not worth a word.
+_SIZE_SHARE: Final = 0.005
+#: Nor is an effect on time below 5 %.
+_WORTH_A_WORD: Final = math.log(1.05)
+#: A sentence picks among six effects (three switches, saves and loads), so each has to be beyond an interval that is
+#: half again as wide: Bonferroni's correction for six asks for 1.35 times with much data and 1.51 with eight degrees of
+#: freedom. That way a whole sentence is wrong no more often than an interval.
+_STRICTER: Final = 1.5
+
+
+def conclusion(found: Mapping[Measure, Effects]) -> str:
+    """One to three sentences on what the switches do to saves, loads and size.
+
+    A switch "does it" if it makes things faster by more than any other, its whole interval beyond the others'. A
+    switch costs something if its whole interval is above "no change". The factors are means over the four settings of
+    the two other switches; where a switch helps at one of them and harms at another, that is said instead.
+    """
+    operations = [operation for operation in _NOUNS if not found[operation].missing]
+    if not operations:
+        return "Cells are missing: only all eight show what a switch does by itself."
+    if any(estimate.low is None for operation in operations for estimate in found[operation].main.values()):
+        return "Too few rounds: from three on there are intervals, and only they can back a sentence."
+    sentences = [_helps(found, operations), *_costs(found, operations), _mixed(found, operations)]
+    said = [sentence for sentence in sentences if sentence]
+    return " ".join(said) if said else "No switch is shown to change anything: the noise is larger than the effects."
+
+
+def _clear(found: Effects) -> dict[Switch, Estimate]:
+    """Main effects that are beyond doubt, without the switches that help here and harm there."""
+    mixed = _mixed_switches(found)
+    return {switch: effect for switch, effect in found.main.items() if _is_sure(effect) and switch not in mixed}
+
+
+def _is_sure(effect: Estimate) -> bool:
+    if effect.low is None or effect.high is None:
+        return False
+    return abs(effect.value) > max(_WORTH_A_WORD, _STRICTER * (effect.high - effect.low) / 2)
+
+
+def _leaders(found: Effects) -> tuple[Switch, ...]:
+    """The switch that helps most, and those whose intervals overlap with its own."""
+    helping = {s: e for s, e in _clear(found).items() if e.high is not None and e.high < 0}
+    if not helping:
+        return ()
+    best = min(helping.values(), key=lambda effect: effect.value)
+    return tuple(s for s, e in helping.items() if e.low is not None and best.high is not None and e.low <= best.high)
+
+
+def _helps(found: Mapping[Measure, Effects], operations: list[Operation]) -> str:
+    leaders = {operation: _leaders(found[operation]) for operation in operations}
+    led = [operation for operation in operations if leaders[operation]]
+    if not led:
+        return ""
+    if len({leaders[operation] for operation in led}) == 1:
+        names = leaders[led[0]]
+        figures = ", ".join(f"{_NOUNS[o]} {_factors(found[o], names)} faster" for o in led)
+        return f"{_join(names).capitalize()} {'does' if len(names) == 1 else 'do'} it: {figures}."
+    parts = [f"{_join(leaders[o])} for {_NOUNS[o]} ({_factors(found[o], leaders[o])} faster)" for o in led]
+    return f"What does it: {'; '.join(parts)}."
+
+
+def _costs(found: Mapping[Measure, Effects], operations: list[Operation]) -> list[str]:
+    sentences = []
+    for switch in SWITCHES:
+        slower = [
+            f"{format_factor(effect.factor)} on {operation}"
+            for operation in operations
+            if (effect := _clear(found[operation]).get(switch)) is not None and effect.value > 0
+        ]
+        size = found["size"].main.get(switch)
+        share = 1 - size.factor if size is not None else 0.0
+        space = ""
+        if abs(share) >= _SIZE_SHARE:
+            space = f"saves {share:.0%} of space" if share > 0 else f"takes {-share:.0%} more space"
+        costs = f"costs {' and '.join(slower)}" if slower else ""
+        if costs or space:
+            sentences.append(f"{switch.capitalize()} {' and '.join(filter(None, (costs, space)))}.")
+    return sentences
+
+
+def _mixed_switches(found: Effects) -> dict[Switch, tuple[Estimate, Estimate]]:
+    """Switches that help beyond doubt at one setting of the others and harm at another: both extremes."""
+    mixed = {}
+    for switch in SWITCHES:
+        shown = [effect.change for effect in found.simple if effect.switch == switch and _is_sure(effect.change)]
+        best, worst = min(shown, key=_value, default=None), max(shown, key=_value, default=None)
+        if best is not None and worst is not None and best.value < 0 < worst.value:
+            mixed[switch] = (best, worst)
+    return mixed
+
+
+def _mixed(found: Mapping[Measure, Effects], operations: list[Operation]) -> str:
+    parts = [
+        f"{switch} makes {_NOUNS[operation]} from {format_factor(1 / best.factor)} faster to "
+        f"{format_factor(worst.factor)} slower, as the other switches stand"
+        for operation in operations
+        for switch, (best, worst) in _mixed_switches(found[operation]).items()
+    ]
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _value(estimate: Estimate) -> float:
+    return estimate.value
+
+
+def _factors(found: Effects, switches: tuple[Switch, ...]) -> str:
+    return " and ".join(format_factor(1 / found.main[switch].factor) for switch in switches)
+
+
+def _join(switches: tuple[Switch, ...]) -> str:
+    return " and ".join(switches) if len(switches) < 3 else f"{', '.join(switches[:-1])} and {switches[-1]}"

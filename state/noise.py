@@ -1,0 +1,79 @@
+"""Sentences about times that are shaky: too few rounds, a drift, a noisy machine, trials that stand apart."""
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from state.plan import Operation, Plan, Trial
+from state.run import Result
+from state.statistics import MIN_SAMPLES, half_width, outliers, summarise, t_quantile
+
+#: Half of the intervals wider than this each way make a noisy machine.
+_NOISY: Final = 0.25
+#: A drift below this from the first round to the last changes no decision.
+_DRIFT: Final = 0.10
+#: With three rounds a straight line fits anything.
+_MIN_ROUNDS_FOR_DRIFT: Final = 4
+
+#: Method and operation -> round -> time in seconds.
+Times = Mapping[tuple[str, Operation], Mapping[int, float]]
+
+
+def shaky(plan: Plan, measured: Sequence[tuple[Trial, Result]]) -> Iterator[str]:
+    """What makes these times shaky.
+
+    Args:
+        plan: What was asked for.
+        measured: Every trial so far that has a result.
+    """
+    if plan.repeats < MIN_SAMPLES:
+        have = "One round has" if plan.repeats == 1 else "Two rounds have"
+        yield f"{have} no interval, so no difference can be shown: use {MIN_SAMPLES} rounds or more."
+    times: dict[tuple[str, Operation], dict[int, float]] = {}
+    for trial, result in measured:
+        times.setdefault((trial.method, trial.operation), {})[trial.round] = result.time_s
+    samples = [list(rounds.values()) for rounds in times.values()]
+    drift = _drift(times)
+    if drift is not None and abs(drift) > math.log(1 + _DRIFT):
+        way = "rose" if drift > 0 else "fell"
+        yield (
+            f"Times {way} by {abs(math.expm1(drift)):.0%} from the first round to the last: something else changes "
+            "meanwhile (other programs, heat, a filling disk)."
+        )
+    widths = [
+        width for s in samples if (found := summarise(s)) and (width := half_width(found.low, found.high)) is not None
+    ]
+    if widths and statistics.median(widths) > _NOISY:
+        yield (
+            f"Half of the intervals are wider than ±{statistics.median(widths):.0%}: this machine is noisy, or the "
+            "times are short. More rounds narrow them."
+        )
+    apart = sum(len(outliers(s)) for s in samples)
+    if apart:
+        yield (
+            f"{apart} of {sum(map(len, samples))} trials stand far apart from their other rounds. They count like the "
+            "others; the details mark them."
+        )
+
+
+def _drift(times: Times) -> float | None:
+    """The change of log time from the first round to the last, if it is shown; None if not.
+
+    A straight line through what each round took on average, relative to each method's own mean; rounds that some
+    method lacks are left out. Shown means that Student's t of its slope is beyond 95 %.
+    """
+    if not times:
+        return None
+    rounds = sorted(set.intersection(*(set(of_round) for of_round in times.values())))
+    count = len(rounds)
+    if count < _MIN_ROUNDS_FOR_DRIFT:
+        return None
+    means = [statistics.fmean(math.log(of_round[number]) for of_round in times.values()) for number in rounds]
+    line = statistics.linear_regression(rounds, means)
+    rest = sum((mean - line.slope * number - line.intercept) ** 2 for number, mean in zip(rounds, means, strict=True))
+    spread = sum((number - statistics.fmean(rounds)) ** 2 for number in rounds)
+    error = math.sqrt(rest / (count - 2) / spread)
+    if abs(line.slope) <= t_quantile(count - 2) * error:
+        return None
+    return line.slope * (rounds[-1] - rounds[0])

@@ -1,0 +1,78 @@
+"""Runs whose truth is known, for what is said of them."""
+
+import math
+import random
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from state.plan import CELL_NAMES, Plan
+from state.run import Run
+from state.statistics import summarise
+from state.verdict import Verdict
+from tests.state.factories import run_of
+
+Noise = Callable[[random.Random], float]
+
+
+def _student(degrees: int) -> Noise:
+    """Student's t: tails so heavy that with two degrees of freedom there is no variance."""
+
+    def draw(rng: random.Random) -> float:
+        return rng.gauss() / math.sqrt(sum(rng.gauss() ** 2 for _ in range(degrees)) / degrees)
+
+    return draw
+
+
+def _spiked(rng: random.Random) -> float:
+    """One in ten is far away: another program interfered, or a cache helped."""
+    return rng.gauss() * (8 if rng.random() < 0.1 else 1)
+
+
+#: Of the logarithm of a time, with a median of zero.
+NOISES: Final[Mapping[str, Noise]] = {
+    "log-normal": random.Random.gauss,
+    "Student t, 3 degrees": _student(3),
+    "Student t, 2 degrees": _student(2),
+    "Laplace": lambda rng: rng.expovariate(1) * rng.choice((-1, 1)),
+    "outliers": _spiked,
+}
+#: Noise that only ever makes things slower: the median is not the mean logarithm.
+ONE_SIDED: Final[Mapping[str, Noise]] = {
+    "exponential": lambda rng: rng.expovariate(1) - math.log(2),
+    "Pareto, 2": lambda rng: rng.paretovariate(2) - math.sqrt(2),
+}
+
+
+def sample(
+    rng: random.Random, median_s: float, noise: Noise, size: float, rounds: int, *, drift: float = 0.0
+) -> list[float]:
+    """Times of some rounds around a median; noise of size 0.05 is about 5 %, a drift of 0.1 rises 10 % in all."""
+    steps = max(1, rounds - 1)
+    return [median_s * math.exp(size * noise(rng) + drift * (k / steps - 0.5)) for k in range(rounds)]
+
+
+def covered(rng: random.Random, noise: Noise, size: float, rounds: int, repeats: int, *, drift: float = 0.0) -> float:
+    """In what share of repeats the interval holds the true median."""
+    hits = 0
+    for _ in range(repeats):
+        found = summarise(sample(rng, 2.0, noise, size, rounds, drift=drift))
+        assert found is not None
+        assert found.low is not None
+        assert found.high is not None
+        hits += found.low <= 2.0 <= found.high
+    return hits / repeats
+
+
+def share(verdicts: list[Verdict], *wanted: Verdict) -> float:
+    return sum(verdict in wanted for verdict in verdicts) / len(verdicts)
+
+
+def cells(
+    rng: random.Random, times_s: Mapping[str, float], noise: Noise, size: float, rounds: int, *, drift: float = 0.0
+) -> Run:
+    """A run of all eight cells with true save times; loads take half of them."""
+    times = {}
+    for name, time_s in times_s.items():
+        times[name, "save"] = sample(rng, time_s, noise, size, rounds, drift=drift)
+        times[name, "load"] = sample(rng, time_s / 2, noise, size, rounds, drift=drift)
+    return run_of(Plan(methods=CELL_NAMES, repeats=rounds), times)

@@ -1,0 +1,79 @@
+import msgspec
+import pytest
+
+from state.comparison import Change, compare
+from state.plan import Operation, Plan
+from state.run import Run
+from tests.state.factories import ENVIRONMENT, MODEL, run_of
+
+STEADY = [1.0, 1.02, 0.98, 1.01, 0.99]
+
+
+def measured(*, times: float = 1.0, methods: tuple[str, ...] = ("pytorch",), rounds: int = 5) -> Run:
+    plan = Plan(methods=methods, repeats=rounds)
+    samples = {(m, op): [times * s for s in STEADY[:rounds]] for m in methods for op in ("save", "load")}
+    return run_of(plan, samples)
+
+
+def one(before: Run, after: Run, method: str = "pytorch", operation: Operation = "save") -> Change:
+    (change,) = (c for c in compare(before, after).changes if (c.method, c.operation) == (method, operation))
+    return change
+
+
+@pytest.mark.parametrize(("times", "verdict"), [(1.2, "slower"), (0.8, "faster"), (1.0, "no difference shown")])
+def test_a_change_has_a_factor_an_interval_and_a_verdict(times: float, verdict: str) -> None:
+    change = one(measured(), measured(times=times))
+    assert change.verdict == verdict
+    assert change.ratio == pytest.approx(times)
+    assert change.low is not None
+    assert change.high is not None
+    assert change.low <= times <= change.high
+    assert change.why == ""
+
+
+def test_few_rounds_and_much_noise_cannot_tell_and_say_why() -> None:
+    assert (few := one(measured(rounds=2), measured(rounds=2))).verdict == "cannot tell"
+    assert few.why == "fewer than three rounds"
+    plan = Plan(methods=("pytorch",), repeats=3)
+    wild = run_of(plan, {("pytorch", "save"): [1.0, 2.0, 4.0], ("pytorch", "load"): [1.0, 1.0, 1.0]})
+    noisy = one(wild, wild)
+    assert (noisy.verdict, noisy.why) == ("cannot tell", "the noise would hide a change of 25 %")
+
+
+def test_what_only_one_run_measured_stands_there_without_a_verdict() -> None:
+    before, after = measured(methods=("pytorch", "t5x")), measured(methods=("pytorch", "ts+chunks"))
+    t5x, chunks = one(before, after, "t5x"), one(before, after, "ts+chunks")
+    assert (t5x.before_s, t5x.after_s, t5x.why) == (1.0, None, "not measured in the second")
+    assert (chunks.before_s, chunks.after_s, chunks.why) == (None, 1.0, "not measured in the first")
+    assert {c.method for c in compare(before, after).changes} == {"pytorch", "t5x", "ts+chunks"}
+
+
+def test_models_of_different_size_cannot_be_told_apart_by_time() -> None:
+    small = measured()
+    large = msgspec.structs.replace(
+        measured(times=3), model=msgspec.structs.replace(MODEL, tensors=(*MODEL.tensors, *MODEL.tensors))
+    )
+    change = one(small, large)
+    assert change.verdict == "cannot tell"
+    assert change.why == "the models differ (1.00 MB, 2.00 MB)"
+
+
+def test_differences_of_plan_and_machine_are_named_and_lengths_of_measuring_are_not() -> None:
+    before = measured()
+    plan = msgspec.structs.replace(before.plan, concurrency=16, repeats=3, precision=0.05)
+    elsewhere = msgspec.structs.replace(ENVIRONMENT, hostname="there", libraries={"torch": "2.13.0"})
+    found = compare(before, msgspec.structs.replace(before, plan=plan, environment=elsewhere)).differences
+    assert {(d.what, d.before, d.after) for d in found} == {
+        ("concurrency", "128", "16"),
+        ("hostname", "here", "there"),
+        ("torch", "none", "2.13.0"),
+    }
+    assert compare(before, before).differences == ()
+
+
+def test_only_what_is_shown_and_large_enough_counts_as_slower() -> None:
+    slower = compare(measured(), measured(times=1.2))
+    assert {change.operation for change in slower.slower_than(0.1)} == {"save", "load"}
+    assert slower.slower_than(0.25) == ()
+    assert compare(measured(rounds=2), measured(times=3, rounds=2)).slower_than(0.1) == ()
+    assert compare(measured(times=1.2), measured()).slower_than(0.0) == ()

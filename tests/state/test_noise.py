@@ -1,0 +1,57 @@
+import random
+
+import pytest
+
+from state.noise import shaky
+from state.plan import OPERATIONS, Plan, Trial
+from state.run import Result
+from tests.state.factories import load, save
+from tests.state.simulated import NOISES, sample
+
+
+def measured(times: dict[str, list[float]]) -> list[tuple[Trial, Result]]:
+    """Saves and loads of methods that take these times in each round."""
+    return [
+        (Trial(number + 1, method, operation), (save if operation == "save" else load)(time_s))
+        for method, samples in times.items()
+        for operation in OPERATIONS
+        for number, time_s in enumerate(samples)
+    ]
+
+
+STEADY = [1.0, 1.01, 0.99, 1.0, 1.01]
+
+
+@pytest.mark.parametrize(("repeats", "words"), [(1, "One round has"), (2, "Two rounds have")])
+def test_too_few_rounds_are_said_before_they_are_measured(repeats: int, words: str) -> None:
+    (sentence,) = shaky(Plan(repeats=repeats), ())
+    assert sentence.startswith(words)
+
+
+def test_steady_times_need_no_words() -> None:
+    assert list(shaky(Plan(repeats=5), measured({"pytorch": STEADY, "t5x": STEADY}))) == []
+
+
+def test_a_drift_is_said_with_its_size_and_direction() -> None:
+    rising = {"pytorch": [1.0, 1.1, 1.2, 1.3, 1.4], "t5x": [2.0, 2.2, 2.4, 2.61, 2.8]}
+    (sentence,) = shaky(Plan(repeats=5), measured(rising))
+    assert sentence.startswith("Times rose by 40% from the first round to the last")
+    falling = {method: times[::-1] for method, times in rising.items()}
+    assert next(shaky(Plan(repeats=5), measured(falling))).startswith("Times fell by 29%")
+
+
+def test_noise_is_rarely_called_a_drift() -> None:
+    rng = random.Random(5)
+    said = 0
+    for _ in range(200):
+        times = {m: sample(rng, 1.0, NOISES["log-normal"], 0.2, 6) for m in ("a", "b", "c")}
+        said += any("first round to the last" in s for s in shaky(Plan(repeats=6), measured(times)))
+    assert said <= 14
+
+
+def test_a_noisy_machine_and_lonely_trials_are_said() -> None:
+    wild = {"pytorch": [1.0, 3.0, 0.7, 2.0, 1.2]}
+    assert any("this machine is noisy" in sentence for sentence in shaky(Plan(repeats=5), measured(wild)))
+    lonely = {"pytorch": [1.0, 1.01, 0.99, 1.0, 1.02, 4.0], "t5x": [1.0, 1.02, 0.99, 1.01, 1.0, 0.98]}
+    sentences = list(shaky(Plan(repeats=6), measured(lonely)))
+    assert any(sentence.startswith("2 of 24 trials stand far apart") for sentence in sentences)
