@@ -31,6 +31,7 @@ ACTIONS: Final = (
     _binding("app.step(-1)", "left", "smaller", "Smaller value", "Of the switch that was flipped last, or is focused"),
     _binding("app.step(1)", "right", "larger", "Larger value", "Of the switch that was flipped last, or is focused"),
     _binding("app.setup", "s", "setup", "Setup", "Model, storage, rounds and the values of the switches"),
+    _binding("app.why", "w", "why", "Why", "Which switch did what: the whole 2x2x2 experiment", footer=True),
     _binding("app.copy", "y", "copy", "Copy the command", "Copy the command line that does the same"),
     _binding("log", "l", "log", "Log", "Show or hide what happened"),
     _binding("app.theme", "t", "theme", "Theme", "Next theme: dark, light, high contrast, the terminal's own colours"),
@@ -42,3 +43,15 @@ ACTIONS: Final = (
 )
 #: Action -> its key as it comes.
 DEFAULT_KEYS: Final = {str(binding.id): binding.key for binding in ACTIONS}
+
+
+def borrowed(name: str, *, action: str = "", description: str = "") -> Binding:
+    """An action's key for another screen, where it may do something of the same kind; it is rebound with it.
+
+    Args:
+        name: Of the action.
+        action: What it does there, if that is something else.
+        description: In the footer, likewise.
+    """
+    own = next(binding for binding in ACTIONS if binding.id == name)
+    return Binding(own.key, action or own.action, description or own.description, id=name)

@@ -35,7 +35,7 @@ from state.events import (
 )
 from state.explorer import Explorer, MethodToggled, PlanChanged, SwitchFlipped, ValueStepped, explore
 from state.paths import data_folder, settings_file
-from state.plan import Plan
+from state.plan import CELL_NAMES, Plan
 from state.run import Failure, Run
 from state.settings import Settings
 from state.steps import Switch
@@ -44,6 +44,7 @@ from tui.hints import hint
 from tui.narrate import narrate
 from tui.rows import ASCII, BLOCKS
 from tui.screens.explore import ExploreScreen
+from tui.screens.live import LiveScreen
 from tui.themes import THEME_NAMES, THEMES
 
 if TYPE_CHECKING:
@@ -218,6 +219,9 @@ class ExplorerApp(App[None]):
             self._where = (storage, f"{storage} {filesystem_of(Path(storage)).type}")
         words = "" if self.explorer.running else hint(self.explorer, self.keys)
         self.main.show(self.explorer, self._where[1], words)
+        for screen in self.screen_stack:
+            if isinstance(screen, LiveScreen):
+                screen.show(self.explorer, words)
 
     def _tell(self, line: str) -> None:
         self.main.write(f"{self._clock():%H:%M:%S} {line}")
@@ -326,6 +330,20 @@ class ExplorerApp(App[None]):
                 self.dispatch(PlanChanged(plan))
 
         self.push_screen(Setup(self.explorer.plan, field), take)
+
+    async def action_why(self) -> None:
+        """Which switch did what."""
+        from tui.screens.why import WhyScreen
+
+        screen = WhyScreen(self._glyphs, self.keys, ascii_only=self._settings.ascii)
+        await self.push_screen(screen)
+        self._show()
+
+    def action_run_cells(self) -> None:
+        """The cells that are missing under the settings chosen now, or all eight again."""
+        shown = self.explorer.shown
+        missing = tuple(name for name in CELL_NAMES if shown is None or not shown.measured(name))
+        self._request(missing or CELL_NAMES)
 
     def action_export(self) -> None:
         """Write files."""

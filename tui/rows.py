@@ -95,15 +95,18 @@ class Glyphs(NamedTuple):
     spread: str
     ellipsis: str
     estimate: str
+    to_left: str
+    to_right: str
+    step: str
 
 
 BLOCKS: Final = Glyphs(
     {"idle": " ", "queued": "·", "running": "▶", "done": "✓", "failed": "✗", "cancelled": "–"},
-    *("■", "□", "●", "·", "▇", "░", "±", "…", "≈"),
+    *("■", "□", "●", "·", "▇", "░", "±", "…", "≈", "◀", "▶", "│"),
 )
 ASCII: Final = Glyphs(
     {"idle": " ", "queued": ".", "running": ">", "done": "v", "failed": "x", "cancelled": "-"},
-    *("[x]", "[ ]", "*", ".", "#", "-", "+-", "~", "~"),
+    *("[x]", "[ ]", "*", ".", "#", "-", "+-", "~", "~", "<", ">", "|"),
 )
 STATE_STYLES: Final[dict[RowState, str]] = {
     "idle": "$foreground 60%",
