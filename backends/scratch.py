@@ -7,73 +7,19 @@ A run's scratch folder lies in the storage folder. A pointer to it lies in the u
 import contextlib
 import hashlib
 import os
-import platform
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
 
 import msgspec
-import psutil
 
 from state.errors import StorageError
+from state.owner import Owner
 from state.paths import state_folder
 
 PREFIX: Final = "ckpt-tui-scratch-"
 MARKER: Final = ".ckpt-tui-scratch.json"
-
-
-class Owner(msgspec.Struct, frozen=True):
-    """Who made a scratch folder.
-
-    Attributes:
-        pid: The worker's process.
-        started: When that process began, as `_started` has it; process numbers are used again, this pair is not.
-        run_id: The run that it belongs to.
-        hostname: The machine, or the container, that it runs on: a storage folder may be shared.
-        boot_id: Which start of that machine's kernel; empty where the system does not tell.
-    """
-
-    pid: int
-    started: float
-    run_id: str
-    hostname: str
-    boot_id: str
-
-    @classmethod
-    def this_process(cls, run_id: str) -> Self:
-        """This process as an owner."""
-        return cls(os.getpid(), _started(os.getpid()), run_id, platform.node(), _boot_id())
-
-    @property
-    def foreign(self) -> bool:
-        """Whether it is another machine's, where nobody here can see whether it still runs."""
-        return self.hostname != platform.node()
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process that made it still runs on this machine."""
-        try:
-            same = self.boot_id == _boot_id() and _started(self.pid) == self.started
-            return same and psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
-            return False
-
-
-def _started(pid: int) -> float:
-    """When a process began: in ticks since the kernel started where /proc tells, as clocks that are set move dates."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return float(fields[19])  # the 22nd of all, see proc(5)
-    except OSError:
-        return psutil.Process(pid).create_time()
-
-
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
 
 
 class Orphan(msgspec.Struct, frozen=True):

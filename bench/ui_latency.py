@@ -94,8 +94,9 @@ def by_explorer(storage: Path, environment: Mapping[str, str], seed: int) -> dic
     app.send(b"r")
     app.wait_for(says("all verified"), 300)
     leave(app)
-    newest = max((Path(environment["XDG_DATA_HOME"]) / "ckpt-tui" / "runs").iterdir())
-    return times(json.loads(newest.read_bytes()))
+    command = [COMMAND, "history", "show", "last", "--format", "json"]
+    output = subprocess.run(command, env=dict(environment), capture_output=True, check=True)
+    return times(json.loads(output.stdout))
 
 
 @click.command()

@@ -18,6 +18,16 @@ def comparable(run: Run, plan: Plan, method: str) -> bool:
     return same and method in run.plan.methods and run.plan.optimizations(method) == plan.optimizations(method)
 
 
+def _same_ground(run: Run, other: Run) -> bool:
+    """Whether two runs happened on one machine, disk and set of weights, which a plan only names.
+
+    Runs that were opened or imported may differ in that although their plans agree.
+    """
+    places = [(r.environment.hostname, r.environment.cpu, r.environment.filesystem.source) for r in (run, other)]
+    weights = {r.model.fingerprint for r in (run, other) if r.model is not None}
+    return places[0] == places[1] and len(weights) <= 1
+
+
 def _latest(runs: Sequence[Run], plan: Plan, method: str) -> Run | None:
     """The newest run that says something of a method, or else the newest that would.
 
@@ -37,6 +47,8 @@ def _tells(run: Run, method: str) -> bool:
 def combine(runs: Sequence[Run], plan: Plan, methods: Sequence[str]) -> Run | None:
     """One run that holds, for each method, the records of the newest run that measured it as `plan` would.
 
+    Only runs on the newest one's machine, disk and weights take part: figures from two machines share no table.
+
     A row from another run than the newest names it in `TrialRecord.run_id`, and the advice says so: noise between
     runs is larger than within one.
 
@@ -48,8 +60,10 @@ def combine(runs: Sequence[Run], plan: Plan, methods: Sequence[str]) -> Run | No
     Returns:
         The combined run, named after the newest that takes part; None if none does.
     """
-    sources = {method: run for method in methods if (run := _latest(runs, plan, method)) is not None}
-    taking_part = [run for run in runs if run in sources.values()]
+    fitting = [run for run in runs if any(comparable(run, plan, method) for method in methods)]
+    fitting = [run for run in fitting if _same_ground(run, fitting[-1])]
+    sources = {method: run for method in methods if (run := _latest(fitting, plan, method)) is not None}
+    taking_part = [run for run in fitting if run in sources.values()]
     if not taking_part:
         return None
     newest = taking_part[-1]

@@ -38,6 +38,10 @@ class ExportError(RequestError):
     """A result file cannot be written as asked for."""
 
 
+class HistoryError(CkptTuiError):
+    """The history of runs cannot be read or written."""
+
+
 class SettingsError(RequestError):
     """The user's settings cannot be used."""
 

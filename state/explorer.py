@@ -40,6 +40,12 @@ class PlanChanged(Event, frozen=True, tag="plan-changed"):
     plan: Plan
 
 
+class RunOpened(Event, frozen=True, tag="run-opened"):
+    """Somebody took a run out of the history to look at it and to go on from it."""
+
+    run: Run
+
+
 class Explorer(msgspec.Struct, frozen=True):
     """Everything that the explorer's screen shows.
 
@@ -49,8 +55,8 @@ class Explorer(msgspec.Struct, frozen=True):
         switches: Which of concurrency, chunking and compression are on.
         selected: Methods that people have ticked.
         visitor: The cell that the switches make, as long as it takes part only because of them.
-        session: The worker and the run that goes on or went last.
-        runs: Earlier runs, oldest first.
+        session: The worker and the run that goes on, went last, or was opened after that.
+        runs: The runs before that one, in the order in which they went or were opened.
     """
 
     plan: Plan
@@ -141,13 +147,29 @@ def explore(explorer: Explorer, event: Event) -> Explorer:
             return msgspec.structs.replace(explorer, plan=step(explorer.plan, event.switch, event.direction))
         case PlanChanged() if not explorer.running:
             return msgspec.structs.replace(explorer, plan=event.plan)
+        case RunOpened():
+            return explorer if explorer.running else _open(explorer, event.run)
         case RunRequested() if explorer.running:
             return explorer
-        case RunRequested() if explorer.session.run is not None and _worth_keeping(explorer.session.run):
-            explorer = msgspec.structs.replace(explorer, runs=(*explorer.runs, explorer.session.run))
+        case RunRequested():
+            explorer = msgspec.structs.replace(explorer, runs=_past(explorer))
     return msgspec.structs.replace(explorer, session=reduce(explorer.session, event))
 
 
-def _worth_keeping(run: Run) -> bool:
-    """Whether anything came out of a run; one that was refused or stopped at once tells nothing."""
-    return any(record.result is not None or record.failure is not None for record in run.records)
+def _past(explorer: Explorer) -> tuple[Run, ...]:
+    """The runs that stay when another takes the place of the one in the session."""
+    last = explorer.session.run
+    return (*explorer.runs, last) if last is not None and last.has_outcome else explorer.runs
+
+
+def _open(explorer: Explorer, run: Run) -> Explorer:
+    """The explorer with a run's setup and methods, and its rows before all others."""
+    run = run.stopped() if run.status == "running" else run  # it goes on elsewhere, or nowhere
+    return msgspec.structs.replace(
+        explorer,
+        plan=run.plan,
+        selected=frozenset(run.plan.methods) & frozenset(explorer.available),
+        visitor=None,
+        session=msgspec.structs.replace(explorer.session, run=run, progress=None),
+        runs=tuple(earlier for earlier in _past(explorer) if earlier.run_id != run.run_id),
+    )

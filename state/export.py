@@ -7,6 +7,7 @@ A file is written beside its final name and renamed, so nobody ever reads half o
 import csv
 import io
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -14,9 +15,12 @@ from typing import Any, Final
 
 import msgspec
 
-from state.errors import ExportError
+from state.environment import Environment
+from state.errors import ExportError, RequestError
+from state.model import Model
+from state.plan import Plan
 from state.results import MethodResult, OperationSummary, method_results
-from state.run import SCHEMA_VERSION, LoadResult, Run, SaveResult
+from state.run import SCHEMA_VERSION, Failure, Limits, LoadResult, Run, RunStatus, SaveResult, TrialRecord
 from state.statistics import half_width, improvement_percent
 from state.units import format_bytes, format_factor, format_seconds, size_argument
 
@@ -38,6 +42,72 @@ def to_json(run: Run) -> bytes:
         "trials": run.records,
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+class _Version(msgspec.Struct):
+    """What says how to read the rest of a document."""
+
+    schema_version: int
+
+
+class _Document(msgspec.Struct):
+    """What of a document is not derived from the rest."""
+
+    run_id: str
+    created_at: str
+    plan: Plan
+    environment: Environment
+    trials: tuple[TrialRecord, ...]
+    model: Model | None = None
+    limits: Limits = Limits()
+    status: RunStatus = "finished"
+    refusal: Failure | None = None
+    advice: tuple[str, ...] = ()
+
+
+_RUN_ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}")
+
+
+def from_json(data: bytes) -> Run:
+    """The run that `to_json` wrote.
+
+    Raises:
+        ExportError: If it is no such document, or one of a newer program.
+        RequestError: If its plan is none that could be measured.
+    """
+    try:
+        version = msgspec.json.decode(data, type=_Version).schema_version
+        if version > SCHEMA_VERSION:
+            raise ExportError(
+                f"it was written by a newer ckpt-tui (schema {version}, this program reads up to {SCHEMA_VERSION})",
+                "use the newer program",
+            )
+        document = msgspec.json.decode(data, type=_Document)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ExportError(f"it holds no run ({error})", "choose a .json file that ckpt-tui wrote") from None
+    if not _RUN_ID.fullmatch(document.run_id):
+        raise ExportError(f"{document.run_id[:40]!a} is no id of a run", "choose a .json file that ckpt-tui wrote")
+    if any(record.result is not None and not record.result.time_s > 0 for record in document.trials):
+        raise ExportError("a trial in it took no time at all", "choose a .json file that ckpt-tui wrote")
+    fields = msgspec.structs.asdict(document)
+    return Run(records=fields.pop("trials"), **fields)
+
+
+def read_export(path: Path) -> Run:
+    """The run in a .json file that `write_export` wrote.
+
+    Raises:
+        RequestError: If the file cannot be read, or holds none.
+    """
+    try:
+        return from_json(path.read_bytes())
+    except (OSError, ValueError) as error:  # a null byte in the name is a ValueError
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ExportError(
+            f"{str(path)!a} cannot be read ({reason})", "choose a .json file that ckpt-tui wrote"
+        ) from None
+    except RequestError as error:
+        raise ExportError(f"{path} cannot be taken in: {error.what}", error.do) from None
 
 
 _METHOD_COLUMNS: Final = ("method", "concurrency", "chunk_bytes", "codec", "status", "error", "verified")

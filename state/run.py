@@ -175,3 +175,16 @@ class Run(msgspec.Struct, frozen=True):
     def of(self, method: str, operation: Operation) -> tuple[TrialRecord, ...]:
         """The records of one method and operation, in the order of the rounds."""
         return tuple(r for r in self.records if r.trial.method == method and r.trial.operation == operation)
+
+    @property
+    def has_outcome(self) -> bool:
+        """Whether anything came out, be it a failure; a run that was refused or stopped at once tells nothing."""
+        return any(record.result is not None or record.failure is not None for record in self.records)
+
+    def stopped(self) -> "Run":
+        """The run as it stands when nothing of it goes on any more: what was not final is cancelled."""
+        records = tuple(
+            record if record.status in FINAL else msgspec.structs.replace(record, status="cancelled")
+            for record in self.records
+        )
+        return msgspec.structs.replace(self, records=records, status="cancelled")

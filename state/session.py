@@ -119,7 +119,7 @@ def reduce(session: Session, event: Event) -> Session:
         case ModelBuilding() | ModelReady():
             return msgspec.structs.replace(session, run=advise(msgspec.structs.replace(run, model=event.model)))
         case RunRefused():
-            run = msgspec.structs.replace(_close(run, "cancelled"), status="refused", refusal=event.failure)
+            run = msgspec.structs.replace(run.stopped(), status="refused", refusal=event.failure)
             return msgspec.structs.replace(session, run=run, progress=None)
         case TrialStarted() if session.progress is None and _status(run, event.trial) == "queued":
             run = _replace(run, event.trial, status="running")
@@ -146,7 +146,7 @@ def reduce(session: Session, event: Event) -> Session:
             return msgspec.structs.replace(session, run=advise(run))
         case RunFinished():
             status = "cancelled" if event.cancelled else "finished"
-            run = msgspec.structs.replace(_close(run, "cancelled"), status=status)
+            run = msgspec.structs.replace(run.stopped(), status=status)
             return msgspec.structs.replace(session, run=run, progress=None)
     return session
 
@@ -208,9 +208,3 @@ def _replace(run: Run, trial: int, **changes: object) -> Run:
     records = list(run.records)
     records[trial] = msgspec.structs.replace(records[trial], **changes)
     return msgspec.structs.replace(run, records=tuple(records))
-
-
-def _close(run: Run, status: Literal["cancelled"]) -> Run:
-    """Give every trial that is not final its last state."""
-    records = tuple(r if r.status in FINAL else msgspec.structs.replace(r, status=status) for r in run.records)
-    return msgspec.structs.replace(run, records=records)

@@ -1,5 +1,6 @@
 """What every test stands on: folders of its own instead of the user's, and a small model."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Logs and pointers of tests go where tests may write."""
+    """The history, logs and pointers of tests go where tests may write."""
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))
     for variable in ("XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
@@ -21,7 +22,7 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 def faulty_methods(monkeypatch: pytest.MonkeyPatch) -> None:
     """Install the methods of `tests/faulty` for processes that are started from here, and for this one."""
     folder = str(Path(__file__).parent / "faulty")
-    monkeypatch.setenv("PYTHONPATH", folder)
+    monkeypatch.setenv("PYTHONPATH", folder, prepend=os.pathsep)
     monkeypatch.syspath_prepend(folder)
 
 

@@ -29,18 +29,17 @@ from state.events import (
     RunInterrupted,
     RunRefused,
     RunRequested,
-    TrialFailed,
-    TrialFinished,
     WorkerStarting,
 )
 from state.explorer import Explorer, MethodToggled, PlanChanged, SwitchFlipped, ValueStepped, explore
 from state.paths import data_folder, settings_file
 from state.plan import CELL_NAMES, Plan
-from state.run import Failure, Run
+from state.run import Failure
 from state.settings import Settings
 from state.steps import Switch
 from tui.actions import ACTIONS, DEFAULT_KEYS
 from tui.hints import hint
+from tui.keeper import Keeper
 from tui.narrate import narrate
 from tui.rows import ASCII, BLOCKS
 from tui.screens.explore import ExploreScreen
@@ -94,8 +93,7 @@ class ExplorerApp(App[None]):
         self._where = ("", "")
         self._flipped: Switch = "concurrency"
         self._leaving: Question | None = None
-        self._unsaved: Run | None = None
-        self._saving: Worker[None] | None = None
+        self._keeper = Keeper(self._tell_of_history)
         for theme in THEMES.values():
             self.register_theme(theme)
         self.theme = settings.theme
@@ -189,25 +187,13 @@ class ExplorerApp(App[None]):
                 self._refuse(event.failure.what, event.failure.do)
         if self._leaving is not None and self.screen is self._leaving and not self.explorer.running:
             self._leaving.dismiss(False)  # there is nothing to ask any more
-        if isinstance(event, TrialFinished | TrialFailed | RunFinished | RunRefused | RunInterrupted):
-            self._keep(session.run)
+        if session.run is not None and session.run is not before.session.run:
+            self._keeper.note(event, session.run)
         self._show()
 
-    def _keep(self, run: Run | None) -> None:
-        """Have a run written to the disk, in a thread; a later state waits until the earlier one is written."""
-        if run is None or not any(record.result is not None for record in run.records):
-            return
-        self._unsaved = run
-        if self._saving is None or self._saving.is_finished:
-            self._saving = self._save()
-
-    @work
-    async def _save(self) -> None:
-        from state.autosave import autosave
-
-        while self._unsaved is not None:
-            run, self._unsaved = self._unsaved, None
-            await asyncio.to_thread(autosave, run)
+    def _tell_of_history(self, sentence: str) -> None:
+        self._tell(f"! {sentence}")
+        self.notify(sentence, severity="warning", markup=False)
 
     # Drawing -------------------------------------------------------------------------------------------------------
 
@@ -360,7 +346,7 @@ class ExplorerApp(App[None]):
         from tui.help import help_text
         from tui.screens.text import TextPage
 
-        text = help_text(self.keys, self._glyphs, folder=str(data_folder() / "runs"), settings=str(settings_file()))
+        text = help_text(self.keys, self._glyphs, folder=str(data_folder()), settings=str(settings_file()))
         self.push_screen(TextPage("Help", text))
 
     def action_copy(self) -> None:
@@ -449,8 +435,7 @@ class ExplorerApp(App[None]):
         if self.explorer.running:
             self.dispatch(RunFinished(cancelled=True))
         await self._launcher.close()
-        if self._saving is not None:
-            await self._saving.wait()
+        await self._keeper.close()
 
     def action_suspend_process(self) -> None:
         """Back to the shell, with whatever started us, such as make: all of the process group stops."""

@@ -1,12 +1,10 @@
 """The command line. Textual, matplotlib and the like are imported by the commands that need them, when they do."""
 
-import contextlib
 import gc
 import io
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,7 +12,8 @@ import click
 
 from state.errors import CkptTuiError, OutputError, RequestError, WorkerError
 from state.plan import Plan
-from state.run import Run
+from tui.history_command import export, history
+from tui.output import check_files, format_option, standard_output, write_files
 from tui.plan_options import make_plan, plan_options
 
 OK, SOME_FAILED, WRONG_REQUEST = 0, 1, 2
@@ -63,10 +62,9 @@ def explore(context: click.Context, /, **options: Any) -> int:
         stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)
     ):
         raise RequestError("the explorer needs a terminal", "use ckpt-tui run where there is none")
-    from state.paths import data_folder
     from tui.guard import guarded_terminal
 
-    with guarded_terminal(f"it was killed; finished results are in {data_folder() / 'runs'}."):
+    with guarded_terminal("it was killed; finished results are in the history: see ckpt-tui history."):
         from tui.app import ExplorerApp
 
         app = ExplorerApp(plan, available, settings)
@@ -91,14 +89,7 @@ def serve(host: str, port: int, explore_options: tuple[str, ...]) -> int:
 
 @cli.command()
 @plan_options
-@click.option(
-    "--format",
-    "output",
-    type=click.Choice(["table", "json", "csv", "markdown"]),
-    default="table",
-    show_default=True,
-    help="Of the results on standard output.",
-)
+@format_option
 @click.option(
     "--export",
     "exports",
@@ -109,44 +100,48 @@ def serve(host: str, port: int, explore_options: tuple[str, ...]) -> int:
 )
 @click.option("--overwrite", is_flag=True, help="Let --export replace files.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
-def run(*, output: str, exports: tuple[Path, ...], overwrite: bool, quiet: bool, **options: Any) -> int:
+@click.option("--no-history", is_flag=True, help="Do not keep the run in the history.")
+def run(
+    *, output: str, exports: tuple[Path, ...], overwrite: bool, quiet: bool, no_history: bool, **options: Any
+) -> int:
     """Measure methods without the explorer: progress on stderr, results on stdout.
 
     Exit status: 0 all measured and verified, 1 some method failed, 2 the request was wrong, 128 + N stopped by
     signal N.
     """
     from backends.methods import registry
-    from state.export import check_export
 
     plan = make_plan(available=tuple(registry.entries()), **options)
-    for number, path in enumerate(exports):
-        check_export(path, overwrite=overwrite)
-        if os.path.realpath(path) in [os.path.realpath(earlier) for earlier in exports[:number]]:
-            raise RequestError(f"--export {path} is given twice", "give each file once")
-    return _run(plan, output, exports, overwrite=overwrite, quiet=quiet)
+    check_files(exports, overwrite=overwrite)
+    return _run(plan, output, exports, overwrite=overwrite, quiet=quiet, history=not no_history)
 
 
-def _run(plan: Plan, output: str, exports: tuple[Path, ...], *, overwrite: bool, quiet: bool) -> int:
+def _run(plan: Plan, output: str, exports: tuple[Path, ...], *, overwrite: bool, quiet: bool, history: bool) -> int:
     import asyncio
 
     from rich.console import Console
 
     from state.results import method_results
     from tui.headless import measure
+    from tui.keeper import Keeper
     from tui.progress import ProgressDisplay
     from tui.report import print_report
 
-    errors = Console(stderr=True)
-    measured, stopped_by = asyncio.run(measure(plan, ProgressDisplay(errors, quiet=quiet)))
+    notices: list[str] = []
+    keeper = Keeper(notices.append) if history else None
+    display = ProgressDisplay(Console(stderr=True), quiet=quiet)
+    measured, stopped_by = asyncio.run(measure(plan, display, keeper))
+    for notice in notices:  # not before the display has left the terminal
+        click.echo(f"ckpt-tui: {notice}", err=True)
     finished = any(record.result is not None for record in measured.records)
     refusal = measured.refusal
     if refusal is not None and not finished:
         raise (WorkerError if refusal.ours else RequestError)(refusal.what, refusal.do)
     try:
-        with _output():
+        with standard_output():
             print_report(measured, output)
     finally:  # a reader that has gone, as in `ckpt-tui run | head`, must not cost the files
-        exported = _export(measured, exports, overwrite=overwrite, quiet=quiet)
+        exported = write_files(measured, exports, overwrite=overwrite, quiet=quiet)
     if stopped_by is not None:
         click.echo(f"ckpt-tui: stopped by {signal.Signals(stopped_by).name}, what was finished is above.", err=True)
         return 128 + stopped_by
@@ -156,49 +151,13 @@ def _run(plan: Plan, output: str, exports: tuple[Path, ...], *, overwrite: bool,
     return OK if verified and exported else SOME_FAILED
 
 
-@contextlib.contextmanager
-def _output() -> Iterator[None]:
-    """For what goes to standard output: it may be full, or its reader may have gone.
-
-    Raises:
-        OutputError: If it is full.
-        BrokenPipeError: If nobody reads.
-    """
-    try:
-        yield
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
-        raise OutputError(f"standard output cannot be written ({error.strerror})", "use --export FILE") from None
-
-
-def _export(measured: Run, paths: tuple[Path, ...], *, overwrite: bool, quiet: bool) -> bool:
-    """Write what can be written. Returns whether that was everything."""
-    from state.export import write_export
-
-    complete = True
-    for path in paths:
-        try:
-            write_export(measured, path, overwrite=overwrite)
-        except CkptTuiError as error:
-            complete = False
-            click.echo(f"ckpt-tui: {error}", err=True)
-        else:
-            if not quiet:
-                click.echo(f"wrote {path}", err=True)
-    return complete
-
-
 @cli.command()
 def methods() -> int:
     """List the methods, their switches, and what they need."""
     from backends.methods import registry
     from tui.report import print_methods
 
-    with _output():
+    with standard_output():
         print_methods(registry.entries().values())
     return OK
 
@@ -209,7 +168,7 @@ def models() -> int:
     from backends.architectures import architectures
     from tui.report import print_models
 
-    with _output():
+    with standard_output():
         print_models(architectures())
     return OK
 
@@ -226,6 +185,10 @@ def doctor(storage: str, yes: bool) -> int:
     from tui.doctor import examine
 
     return OK if examine(check_storage(user_path(storage)), remove_orphans=yes) else SOME_FAILED
+
+
+cli.add_command(history)
+cli.add_command(export)
 
 
 def main() -> NoReturn:

@@ -36,7 +36,7 @@ def print_report(run: Run, output: str) -> None:
     if output in _FORMATS:
         sys.stdout.write(_FORMATS[output](run).decode())
         return
-    console = _console()
+    console = standard_console()
     console.print(model_line(run), settings_line(run), sep="\n", markup=False, highlight=False)
     console.print()
     for table in _results_tables(run, console.width):
@@ -55,7 +55,8 @@ def print_report(run: Run, output: str) -> None:
         console.print(f"! {sentence}", markup=False, highlight=False)
 
 
-def _console() -> Console:
+def standard_console() -> Console:
+    """Standard output: a terminal with its own width, or something wide enough for everything."""
     console = Console()
     return console if console.is_terminal else Console(width=_FILE_WIDTH)
 
@@ -99,7 +100,7 @@ def print_methods(entries: Iterable[Entry]) -> None:
         marks = " ".join("●" if on else "·" for on in switches) if switches else ""
         missing = f" (unavailable: it {entry.unavailable})" if entry.unavailable else ""
         table.add_row(entry.name, marks, escape(f"{entry.summary}{missing}"))
-    console = _console()
+    console = standard_console()
     console.print(table)
     console.print(
         "c concurrency, k chunking, z compression: ● on, · off. Their values where on: --concurrency, --chunk-size, "
@@ -125,7 +126,7 @@ def print_models(presets: Mapping[str, Architecture]) -> None:
             format_bytes(preset.largest_parameters * item_bytes),
             preset.summary,
         )
-    console = _console()
+    console = standard_console()
     console.print(table)
     console.print(
         "--model also takes a folder with safetensors or pytorch_model.bin files, a .safetensors, .pt or .pth file, "

@@ -13,8 +13,9 @@ import psutil
 import pytest
 
 from backends import scratch
-from backends.scratch import MARKER, PREFIX, Owner, create, orphans, owner_of, remove
+from backends.scratch import MARKER, PREFIX, create, orphans, owner_of, remove
 from state.errors import StorageError
+from state.owner import Owner
 from tests.backends.runs import MAKE_SCRATCH, made_by_a_dead_process
 
 

@@ -4,6 +4,7 @@ import io
 import msgspec
 
 from state.combine import combine
+from state.environment import FileSystem
 from state.export import table_rows, to_csv, to_samples_csv
 from state.plan import Plan
 from state.results import method_results
@@ -67,3 +68,21 @@ def test_what_was_measured_under_other_rules_is_not_shown() -> None:
     warm = run_of(Plan(methods=("t5x",), repeats=1, cache="warm"), {("t5x", "save"): [1.0]})
     assert combine([warm], PLAN, ("t5x",)) is None
     assert combine([warm], msgspec.structs.replace(PLAN, cache="warm"), ("t5x",)) is warm
+
+
+def test_figures_of_another_machine_disk_or_set_of_weights_share_no_table() -> None:
+    here = run(NEW, t5x=2.0)
+    there = run(OLD, tensorstore=4.0)
+    assert here.model is not None
+    for field, value in (
+        ("environment", msgspec.structs.replace(here.environment, hostname="elsewhere")),
+        ("environment", msgspec.structs.replace(here.environment, filesystem=FileSystem("ext4", "/", "/dev/y"))),
+        ("model", msgspec.structs.replace(here.model, fingerprint="others")),
+    ):
+        strange = msgspec.structs.replace(there, **{field: value})
+        assert combine([strange, here], PLAN, ("tensorstore", "t5x")) is here
+    assert combine([there, here], PLAN, ("tensorstore", "t5x")) is not here
+    unknown = msgspec.structs.replace(here, model=None)
+    shown = combine([there, unknown], PLAN, ("tensorstore", "t5x"))
+    assert shown is not None
+    assert shown.plan.methods == ("tensorstore", "t5x"), "its weights are not known yet"

@@ -1,17 +1,30 @@
+from typing import Any
+
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from state.events import Event, RunFinished, RunRefused, TrialFailed, TrialFinished, TrialStarted, WorkerReady
-from state.explorer import Explorer, MethodToggled, PlanChanged, SwitchFlipped, ValueStepped, explore
+from state.explorer import Explorer, MethodToggled, PlanChanged, RunOpened, SwitchFlipped, ValueStepped, explore
 from state.optimizations import CELLS
 from state.plan import SIX, Plan
-from state.run import FINAL, Failure
+from state.results import method_results
+from state.run import FINAL, Failure, Run
 from state.steps import SWITCHES
 from tests.state.factories import events, load, request, run_of, save
 
 FAILURE = Failure("it broke", "mend it")
 BOTH = {("pytorch", "save"): [1.0], ("pytorch", "load"): [1.0]}
+
+#: What the history may hold: another model, a method that is not installed, a run that goes on elsewhere.
+KEPT = tuple(
+    msgspec.structs.replace(run_of(plan, BOTH, finished=finished), run_id=run_id)
+    for run_id, plan, finished in (
+        ("kept-1", Plan(methods=("pytorch",), repeats=1), True),
+        ("kept-2", Plan(model="gpt2", methods=("pytorch", "of-a-plugin")), True),
+        ("kept-3", Plan(methods=("pytorch", "t5x"), repeats=2), False),
+    )
+)
 
 trials = st.integers(-1, 13)
 user_actions: st.SearchStrategy[Event] = st.one_of(
@@ -19,6 +32,7 @@ user_actions: st.SearchStrategy[Event] = st.one_of(
     st.builds(MethodToggled, st.sampled_from([*CELLS, "pytorch", "nonesuch"])),
     st.builds(ValueStepped, st.sampled_from(SWITCHES), st.sampled_from([-1, 1])),
     st.builds(PlanChanged, st.builds(Plan, model=st.sampled_from(["demo", "gpt2"]), repeats=st.integers(1, 3))),
+    st.builds(RunOpened, st.sampled_from(KEPT)),
 )
 worker_events: st.SearchStrategy[Event] = st.one_of(
     st.builds(WorkerReady, st.just(1), st.just(1), st.just(1.0)),
@@ -39,7 +53,8 @@ def after(explorer: Explorer, *happened: Event) -> Explorer:
 @settings(max_examples=300)
 @given(st.lists(st.one_of(user_actions, worker_events, st.just("run")), max_size=50))
 def test_any_order_of_actions_and_events_keeps_the_explorer_sound(happened: list[Event | str]) -> None:
-    """Results never vanish, a run that goes on is never replaced, at most one trial runs, the cell is the switches'."""
+    """Results never vanish, a run that goes on is never replaced, no run is there twice, at most one trial runs, the
+    cell is the switches'."""
     explorer = Explorer(Plan())
     for event in happened:
         before = explorer
@@ -53,7 +68,10 @@ def test_any_order_of_actions_and_events_keeps_the_explorer_sound(happened: list
         assert set(explorer.chosen) <= set(explorer.available)
         assert set(explorer.missing) <= set(explorer.chosen)
         assert explorer.visitor in (None, explorer.cell)
-        assert explorer.runs[: len(before.runs)] == before.runs
+        assert known(before) <= known(explorer)
+        ids = [run.run_id for run in everything(explorer)]
+        assert len(set(ids)) == len(ids)
+        assert not any(run.status == "running" for run in explorer.runs)
         run, old = explorer.session.run, before.session.run
         if old is not None and before.running:
             assert run is not None
@@ -66,6 +84,16 @@ def test_any_order_of_actions_and_events_keeps_the_explorer_sound(happened: list
             assert 0 <= explorer.session.done_count <= len(run.records)
         if (shown := explorer.shown) is not None:
             assert len({record.trial for record in shown.records}) == len(shown.records)
+
+
+def everything(explorer: Explorer) -> tuple[Run, ...]:
+    """All runs, the one in the session last."""
+    return (*explorer.runs, *((explorer.session.run,) if explorer.session.run is not None else ()))
+
+
+def known(explorer: Explorer) -> set[str]:
+    """The runs of which anything is known."""
+    return {run.run_id for run in everything(explorer) if run.has_outcome}
 
 
 def test_the_switches_make_the_cell_that_their_names_say() -> None:
@@ -125,3 +153,42 @@ def test_results_of_another_value_are_hidden_for_the_methods_that_use_it_alone()
 def test_the_twin_is_the_run_that_goes_on() -> None:
     explorer = after(Explorer(Plan()), request(Plan(methods=("t5x",))), SwitchFlipped("chunking"))
     assert explorer.twin == Plan(methods=("t5x",))
+
+
+def opened(methods: tuple[str, ...], time_s: float, run_id: str, **plan: Any) -> Run:
+    """A finished run out of the history."""
+    times = {(method, op): [time_s] for method in methods for op in ("save", "load")}
+    return msgspec.structs.replace(run_of(Plan(methods=methods, repeats=1, **plan), times), run_id=run_id)
+
+
+def test_an_opened_run_brings_its_setup_its_methods_and_its_rows() -> None:
+    run = opened(("t5x", "ts+chunks", "of-a-plugin"), 3.0, "old", model="gpt2", concurrency=8)
+    explorer = after(Explorer(Plan()), SwitchFlipped("concurrency"), SwitchFlipped("chunking"), RunOpened(run))
+    assert explorer.plan == run.plan
+    assert explorer.chosen == ("t5x", "ts+chunks")
+    assert explorer.shown is not None
+    assert explorer.shown.run_id == "old"
+    assert explorer.missing == ()
+    assert not explorer.running
+
+
+def test_an_opened_run_stands_before_newer_ones_and_hides_none_of_their_other_rows() -> None:
+    explorer = after(Explorer(Plan()), *events(Plan(methods=("pytorch",), repeats=1), BOTH), RunFinished(False))
+    explorer = after(explorer, RunOpened(opened(("pytorch", "t5x"), 5.0, "old")))
+    assert explorer.shown is not None
+    assert [row.save.median_s for row in method_results(explorer.shown) if row.save] == [5.0, 5.0]
+    again = after(explorer, RunOpened(opened(("t5x",), 7.0, "older")))
+    assert again.shown is not None
+    assert [(row.method, row.run_id) for row in method_results(again.shown)] == [("pytorch", "old"), ("t5x", "older")]
+    assert after(again, RunOpened(opened(("pytorch", "t5x"), 5.0, "old"))).shown == explorer.shown
+
+
+def test_no_run_is_opened_while_another_goes_on() -> None:
+    explorer = after(Explorer(Plan()), request(Plan()))
+    assert after(explorer, RunOpened(KEPT[0])) == explorer
+
+
+def test_an_opened_run_that_goes_on_elsewhere_is_shown_as_far_as_it_is() -> None:
+    explorer = after(Explorer(Plan()), RunOpened(KEPT[2]))
+    assert not explorer.running
+    assert explorer.missing == ("t5x",)

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from state import export
-from state.errors import ExportError
-from state.export import check_export, to_csv, to_json, to_markdown, to_samples_csv, write_export
+from state.errors import ExportError, RequestError
+from state.export import check_export, from_json, to_csv, to_json, to_markdown, to_samples_csv, write_export
 from state.figure import render_figure
 from state.plan import Plan
 from state.run import Failure, Run
@@ -140,3 +140,44 @@ def test_a_file_is_replaced_only_when_told_and_only_as_a_whole(
     assert list(tmp_path.iterdir()) == [path]
     write_export(run, path, overwrite=True)
     assert path.read_bytes() == to_csv(run)
+
+
+def test_a_document_is_read_back_as_the_run_that_was_written(run: Run) -> None:
+    refused = msgspec.structs.replace(run, refusal=Failure("no room", "free some", ours=True), status="refused")
+    unfinished = run_of(PLAN, TIMES, finished=False)
+    for written in (run, refused, unfinished, msgspec.structs.replace(run, model=None)):
+        assert from_json(to_json(written)) == written
+
+
+def changed(run: Run, **fields: object) -> bytes:
+    return json.dumps(json.loads(to_json(run)) | fields).encode()
+
+
+def test_a_document_of_an_older_program_is_read_without_its_newer_fields(run: Run) -> None:
+    document = json.loads(to_json(run))
+    for field in ("status", "refusal", "model", "limits", "advice", "results"):
+        del document[field]
+    del document["plan"]["seed"], document["environment"]["can_drop_caches"], document["trials"][0]["run_id"]
+    read = from_json(json.dumps(document).encode())
+    assert (read.status, read.model, read.plan.seed) == ("finished", None, 0)
+    assert len(read.records) == len(run.records)
+
+
+def test_a_document_that_holds_no_run_says_why(run: Run) -> None:
+    timeless = json.loads(to_json(run))["trials"]
+    timeless[0]["result"]["durable_s"] = 0
+    for data, words in (
+        (b"", "holds no run"),
+        (b"\xff\xfe", "holds no run"),
+        (b"[1, 2]", "holds no run"),
+        (to_csv(run), "holds no run"),
+        (to_json(run)[:-100], "holds no run"),
+        (changed(run, schema_version=2), "newer ckpt-tui .schema 2, this program reads up to 1.: use the newer"),
+        (changed(run, trials="none"), "holds no run"),
+        (changed(run, run_id="../../etc/passwd"), "is no id of a run"),
+        (changed(run, trials=timeless), "no time at all"),
+    ):
+        with pytest.raises(ExportError, match=words):
+            from_json(data)
+    with pytest.raises(RequestError, match="0 rounds are out of range"):
+        from_json(changed(run, plan=json.loads(to_json(run))["plan"] | {"repeats": 0}))

@@ -9,6 +9,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input, RichLog, Select, Static
 
 from state.events import RunInterrupted, RunRefused, RunRequested
+from state.history import History
 from state.paths import data_folder
 from state.plan import SIX
 from state.run import Failure
@@ -438,8 +439,22 @@ async def test_results_are_kept_on_the_disk_while_the_run_goes_on(storage: Path)
     async with opened(app) as pilot:
         await pilot.press("r")
         await settle(pilot)
-        (kept,) = (data_folder() / "runs").iterdir()
-        assert sum(record["status"] == "done" for record in json.loads(kept.read_bytes())["trials"]) == 4
+        await settle(pilot)
+        with History() as history:
+            (entry,) = history.runs()
+        assert (entry.status, entry.done, entry.trials) == ("running", 4, 12)
+
+
+async def test_a_history_that_cannot_be_written_costs_no_run_and_is_told_once(storage: Path) -> None:
+    data_folder().parent.mkdir(parents=True)
+    data_folder().touch()
+    app, _ = explorer(storage, repeats=1)
+    async with opened(app) as pilot:
+        await pilot.press("r", "l")
+        await settle(pilot)
+        assert "all verified" in text(app, "#live")
+        log = " ".join(entry.text for entry in app.main.query_one(RichLog).lines)
+        assert log.count("not kept") == 1
 
 
 async def test_every_action_is_in_the_help_and_in_the_palette_and_nine_keys_are_in_the_footer(storage: Path) -> None:
@@ -470,12 +485,12 @@ async def test_the_palette_runs_an_action(storage: Path) -> None:
 
 
 async def test_keys_can_be_rebound(storage: Path) -> None:
-    app, launcher = explorer(storage, settings=Settings(keys={"run": "f5", "chunking": "h"}), repeats=1)
+    app, launcher = explorer(storage, settings=Settings(keys={"run": "f5", "chunking": "g"}), repeats=1)
     async with opened(app) as pilot:
         await pilot.press("k", "r")
         assert app.explorer.cell == "tensorstore"
         assert launcher.requests == []
-        await pilot.press("h", "f5")
+        await pilot.press("g", "f5")
         await settle(pilot)
         assert app.explorer.cell == "ts+chunks"
         assert len(launcher.requests) == 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from state.paths import data_folder
+from state.history import History
 from tests.backends.runs import family, gone, made_by_a_dead_process, scratch_folders, wait_until
 from tests.tui.terminal import Terminal
 
@@ -67,7 +67,8 @@ def test_six_methods_toggle_rerun_export_and_read_back(small_model: Path, storag
     assert terminal.finish(timeout_s=30) == 0
     assert_terminal_restored(terminal)
     assert scratch_folders(storage) == []
-    assert len(list((data_folder() / "runs").iterdir())) == 2
+    with History() as history:
+        assert [entry.done for entry in history.runs()] == [2, 12]
 
 
 def test_an_export_from_the_terminal_can_be_read_back(
@@ -198,8 +199,10 @@ def test_kill_9_gives_the_terminal_back_and_leaves_no_process(
     assert_terminal_restored(terminal)
     terminal.process.sendline("stty -a | tr ' ;' '\\n\\n' | grep -x -e icanon -e echo | sort | xargs echo modes:")
     terminal.wait_for(lambda text: "modes: echo icanon" in text, timeout_s=15)
-    (kept,) = (data_folder() / "runs").iterdir()
-    assert b'"method": "pytorch"' in kept.read_bytes()
+    with History() as history:
+        (entry,) = history.runs()
+        assert (entry.status, entry.done) == ("cancelled", 2)
+        assert history.get(entry.run_id).measured("pytorch")
     terminal.process.close()
 
 
