@@ -1,0 +1,157 @@
+"""`ckpt-tui why`, `compare` and `aa`: what kept runs say, without the explorer."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from state.errors import RequestError
+from state.units import parse_share
+from tui.history_command import RUN_REFERENCE, opened_history
+from tui.output import standard_output
+from tui.plan_options import Parsed, make_plan, plan_options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from state.run import Run
+    from tui.pieces import Line
+    from tui.rows import Glyphs
+
+_FILE_WIDTH: Final = 100
+_REFERENCE: Final = f"{RUN_REFERENCE} A .json file of an exported run will do, too."
+_format = click.option(
+    "--format", "output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Of the output."
+)
+
+
+def _find(reference: str) -> "Run":
+    """A kept run, or one in a file."""
+    if reference.lower().endswith(".json"):
+        from state.export import read_export
+
+        return read_export(Path(reference))
+    with opened_history() as kept:
+        return kept.find(reference)
+
+
+@click.command(epilog=_REFERENCE)
+@click.argument("run", metavar="[RUN]", default="last")
+@_format
+def why(run: str, output: str) -> int:
+    """Say which switch did what in RUN (the last one): the whole 2x2x2 experiment.
+
+    It takes all eight cells, as `ckpt-tui run --methods cells` measures them, and three rounds or more.
+    """
+    from state.conclusion import conclusion
+    from state.effects import effects
+    from state.optimizations import CELLS
+
+    found_run = _find(run)
+    if not any(method in CELLS for method in found_run.plan.methods):
+        raise RequestError(
+            f"the run {found_run.run_id} has none of the eight cells", "measure them: ckpt-tui run --methods cells"
+        )
+    found = effects(found_run)
+    if output == "json":
+        return _print_json({"run_id": found_run.run_id, "conclusion": conclusion(found), "effects": found})
+    from tui.why import missing_line, why_lines
+
+    console, glyphs = _console()
+    lines: list[Line] = [[(conclusion(found), "strong")]]
+    if missing := missing_line(found):
+        lines.append([(missing, "slower")])
+    for one in found.values():
+        lines += [[], *why_lines(one, found_run.plan, width=console.width, glyphs=glyphs)]
+    return _print(console, [*lines, [], *([(f"! {sentence}", "dim")] for sentence in found_run.advice)])
+
+
+@click.command(epilog=_REFERENCE)
+@click.argument("before", metavar="[A]", default="baseline")
+@click.argument("after", metavar="[B]", default="last")
+@click.option(
+    "--fail-if-slower",
+    "limit",
+    type=Parsed("percentage", parse_share),
+    metavar="PERCENT",
+    help="Exit with 1 if something is shown to be slower, and by more than this.",
+)
+@_format
+def compare(before: str, after: str, limit: float | None, output: str) -> int:
+    """Hold run B (the last one) against run A (the baseline).
+
+    A change is slower or faster if its 95 % interval excludes that there is none. Exit status: 0, or 1 with
+    --fail-if-slower, or 2 if the request was wrong.
+    """
+    from state import comparison
+
+    old, new = _find(before), _find(after)
+    found = comparison.compare(old, new)
+    slower = found.slower_than(limit) if limit is not None else ()
+    if output == "json":
+        _print_json(found)
+    else:
+        from tui.compare import compare_lines
+
+        _print(_console()[0], compare_lines(old, new, found))
+    for change in slower:
+        click.echo(f"ckpt-tui: {change.method} {change.operation} is {change.percent:+.0f} % slower", err=True)
+    return 1 if slower else 0
+
+
+@click.command()
+@plan_options
+@click.option("--pairs", type=click.IntRange(1, 100), default=1, show_default=True, help="How often to do it.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
+@_format
+def aa(*, pairs: int, quiet: bool, output: str, **options: Any) -> int:
+    """Measure the same thing twice and compare: what this machine's noise does by itself.
+
+    The runs are kept in the history with the tag aa.
+    """
+    from backends.methods import registry
+    from state.comparison import compare as compare_runs
+    from state.comparison import noise_between
+    from tui.compare import compare_lines, noise_lines
+    from tui.headless import measure_to_its_end
+
+    plan = make_plan(available=tuple(registry.entries()), **options)
+    console, _ = _console()
+    found, lines = [], []
+    for _ in range(pairs):
+        before, after = (measure_to_its_end(plan, quiet=quiet, tag="aa") for _ in range(2))
+        found.append(compare_runs(before, after))
+        lines += [*compare_lines(before, after, found[-1]), []]
+    noise = noise_between(found)
+    if output == "json":
+        return _print_json({"noise": noise, "comparisons": found})
+    return _print(console, [*lines, *noise_lines(noise)])
+
+
+def _console() -> "tuple[Console, Glyphs]":
+    """Standard output, wide enough for every line where it has no width of its own, and the signs that it can show."""
+    from rich.console import Console
+
+    from tui.rows import ASCII, BLOCKS
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_FILE_WIDTH)
+    return console, BLOCKS if (console.encoding or "").lower().startswith("utf") else ASCII
+
+
+def _print(console: "Console", lines: "list[Line]") -> int:
+    from tui.pieces import for_output
+
+    with standard_output():
+        console.print(for_output(lines), highlight=False, soft_wrap=not console.is_terminal)
+    return 0
+
+
+def _print_json(document: object) -> int:
+    import msgspec
+
+    with standard_output():
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+    return 0

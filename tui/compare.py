@@ -1,0 +1,86 @@
+"""Two runs side by side, as text."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from state.comparison import Change, Comparison, Noise
+from state.plan import LIMIT
+from state.run import Run
+from state.units import format_factor, format_seconds
+from tui.pieces import Line, Piece
+from tui.words import change_words
+
+_METHOD_WIDTH: Final = 33
+
+
+def compare_lines(before: Run, after: Run, found: Comparison) -> list[Line]:
+    """What changed, and what differs besides.
+
+    Args:
+        before: The first run.
+        after: The second.
+        found: Their comparison.
+    """
+    lines: list[Line] = [[(summary(found), "strong")]]
+    lines += [[(f"{label}  {run.run_id}  {_where(run)}", "dim")] for label, run in (("A", before), ("B", after))]
+    lines += [[], [(f"{'':<{_METHOD_WIDTH}}{'A, s':>9}{'B, s':>9}  ", "dim"), ("B against A, 95 % interval", "dim")]]
+    lines += [_change(change) for change in found.changes]
+    if found.differences:
+        width = max(len(difference.what) for difference in found.differences)
+        lines += [[], [("What else differs", "title")]]
+        lines += [
+            [(f"{d.what:<{width}}  ", "dim"), (d.before, "plain"), (" -> ", "dim"), (d.after, "plain")]
+            for d in found.differences
+        ]
+    else:
+        lines += [[], [("Plan, model and machine are the same.", "dim")]]
+    return lines
+
+
+def summary(found: Comparison) -> str:
+    """How many changes have which verdict: ``1 slower, 2 faster, 9 no difference shown``."""
+    return _counts([change for change in found.changes if change.method != LIMIT])
+
+
+def _counts(changes: Sequence[Change]) -> str:
+    verdicts = ("slower", "faster", "no difference shown", "cannot tell")
+    counts = {verdict: sum(change.verdict == verdict for change in changes) for verdict in verdicts}
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) or "nothing to compare"
+
+
+def _where(run: Run) -> str:
+    model = run.model.name if run.model is not None else run.plan.model
+    return f"{model} · {run.plan.storage} · {run.environment.hostname}"
+
+
+def _change(change: Change) -> Line:
+    times = "".join(f"{format_seconds(t) if t is not None else '':>9}" for t in (change.before_s, change.after_s))
+    name = "the device's limit" if change.method == LIMIT else change.method
+    return [(f"{f'{name} {change.operation}':<{_METHOD_WIDTH}}", "plain"), (f"{times}  ", "strong"), _verdict(change)]
+
+
+def _verdict(change: Change) -> Piece:
+    if change.verdict == "cannot tell" or change.estimate is None:
+        return f"cannot tell: {change.why}", "dim"
+    return change_words(change.estimate)
+
+
+def noise_lines(noise: Noise) -> Iterator[Line]:
+    """What equal runs differ by."""
+    pairs = f"{noise.pairs} pair{'s' if noise.pairs > 1 else ''} of equal runs"
+    yield [(f"{pairs}, {len(noise.changes)} comparisons: {_counts(noise.changes)}.", "strong")]
+    if noise.typical is not None and noise.large is not None:
+        yield [
+            (
+                f"Noise alone changed medians by {format_factor(noise.typical)} typically and by "
+                f"{format_factor(noise.large)} in one of twenty.",
+                "plain",
+            )
+        ]
+        yield [
+            (
+                f"Between two runs on this machine, a change below {format_factor(noise.large)} is within that, "
+                "whatever its interval says: intervals know the noise within a run only.",
+                "plain",
+            )
+        ]

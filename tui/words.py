@@ -1,0 +1,28 @@
+"""A change of time in words, the same wherever it is told."""
+
+import math
+
+from state.statistics import Estimate
+from state.units import format_factor
+from tui.pieces import Meaning, Piece
+
+
+def change_words(change: Estimate, mark: str = "") -> Piece:
+    """``x2.70 faster (2.51–2.90)``, or that no change is shown with the range that it may have.
+
+    Args:
+        change: Of the log of a time.
+        mark: Put before the factor of an estimate.
+    """
+    words = f"{mark}{format_factor(math.exp(abs(change.value)))} {'faster' if change.value < 0 else 'slower'}"
+    if change.low is None or change.high is None:
+        return words, "plain"
+    if not change.is_shown:
+        return f"no change shown ({_range(-change.high, -change.low)})", "dim"
+    meaning: Meaning = "faster" if change.value < 0 else "slower"
+    return f"{words} ({_range(*sorted((abs(change.low), abs(change.high))))})", meaning
+
+
+def _range(low: float, high: float) -> str:
+    """Two ends of an interval as factors: ``2.51–2.90``."""
+    return f"{format_factor(math.exp(low))[1:]}–{format_factor(math.exp(high))[1:]}"
