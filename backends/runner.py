@@ -26,7 +26,7 @@ from state.events import (
     WorkerEvent,
 )
 from state.model import Model
-from state.plan import Plan, needs, schedule, shortage
+from state.plan import LIMIT, Plan, needs, schedule, shortage
 from state.run import Failure, SaveResult
 
 _NOT_SAVED: Final = Failure("there is no checkpoint to load", "see why its save has no result")
@@ -218,20 +218,26 @@ class Runner:
         ended = False
 
         def work(emit: Emit) -> None:
-            from backends import measure
+            from backends.limits import LimitTrial
+            from backends.measure import MethodTrial
             from backends.methods import registry
 
             def report(phase: Phase, moved_bytes: int) -> None:
                 emit(PhaseEntered(number, phase, moved_bytes))
 
             try:
-                state = arena.state_dict()
-                measured = measure.Trial(registry.create(trial.method, plan), plan, trial.operation, report)
+                measured = (
+                    LimitTrial(arena.logical_memory(), plan, trial.operation, report)
+                    if trial.method == LIMIT
+                    else MethodTrial(
+                        registry.create(trial.method, plan), arena.state_dict(), plan, trial.operation, report
+                    )
+                )
                 if is_save:
                     arena.touch()
-                    emit(TrialFinished(number, measured.save(state, folder)))
+                    emit(TrialFinished(number, measured.save(folder)))
                 else:
-                    emit(TrialFinished(number, measured.load(state, folder)))
+                    emit(TrialFinished(number, measured.load(folder)))
             except Exception as error:
                 emit(TrialFailed(number, describe_exception(error)))
 

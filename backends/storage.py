@@ -117,6 +117,21 @@ def tree_size(folder: Path) -> tuple[int, int]:
     return sum(sizes), len(sizes)
 
 
+def preallocate(fd: int, size_bytes: int) -> bool:
+    """Give an empty file its size and, where the file system can, its place on the device.
+
+    `os.posix_fallocate` is not used: where the file system cannot, the C library writes every block instead.
+
+    Returns:
+        Whether it has its place.
+    """
+    fallocate = getattr(ctypes.CDLL(None), "fallocate", None)
+    if fallocate is not None and fallocate(fd, 0, ctypes.c_long(0), ctypes.c_long(size_bytes)) == 0:
+        return True
+    os.ftruncate(fd, size_bytes)
+    return False
+
+
 def sync_path(path: Path | str) -> None:
     """Put one file or folder on the device.
 

@@ -1,11 +1,11 @@
 """What makes a run's numbers mean less than they seem to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from state.environment import Environment
 from state.model import Model
-from state.plan import Plan
-from state.run import LoadResult, Result
+from state.plan import LIMIT, Plan
+from state.run import LoadResult, Result, Run
 from state.units import format_bytes
 
 _IN_MEMORY = {"tmpfs", "ramfs", "devtmpfs"}
@@ -64,3 +64,23 @@ def advice(
             "share in these times."
         )
     return tuple(sentences)
+
+
+def run_advice(run: Run) -> tuple[str, ...]:
+    """What `advice` says of a run and its trials, and which of its limits could not be measured."""
+    results = [record.result for record in run.records if record.result is not None]
+    return (*advice(run.environment, run.plan, run.model, results), *_unmeasured(run))
+
+
+def _unmeasured(run: Run) -> Iterator[str]:
+    limit = [record for record in run.records if record.trial.method == LIMIT]
+    failures = [record.failure for record in limit if record.failure is not None]
+    if failures:
+        loaded = any(record.trial.operation == "load" and record.result is not None for record in limit)
+        rest = "shares of it rest on fewer rounds than there were" if loaded else "no method's share of it is known"
+        yield f"The device's limit was not measured{' in every round' * loaded} ({failures[0].what}): {rest}."
+    if run.limits_failure is not None:
+        yield (
+            f"What the processor and the file system give was not measured ({run.limits_failure.what}): what bounds "
+            "a method is known in part only."
+        )

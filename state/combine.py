@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from state.advice import advice
-from state.plan import Plan
+from state.advice import run_advice
+from state.plan import LIMIT, Plan
 from state.run import Run
 
 #: Fields of a plan that change what every method does: results that differ in one of them share no table.
@@ -38,7 +38,8 @@ def combine(runs: Sequence[Run], plan: Plan, methods: Sequence[str]) -> Run | No
     """One run that holds, for each method, the records of the newest run that measured it as `plan` would.
 
     A row from another run than the newest names it in `TrialRecord.run_id`, and the advice says so: noise between
-    runs is larger than within one.
+    runs is larger than within one. Every run brings its limits along, so that each row is held against those of its
+    own.
 
     Args:
         runs: Oldest first.
@@ -57,15 +58,21 @@ def combine(runs: Sequence[Run], plan: Plan, methods: Sequence[str]) -> Run | No
         return newest
     records = tuple(
         msgspec.structs.replace(record, run_id="" if run is newest else run.run_id)
-        for method, run in sources.items()
+        for method, run in (*sources.items(), *((LIMIT, run) for run in taking_part))
         for record in run.records
         if record.trial.method == method
     )
     model = next((run.model for run in reversed(taking_part) if run.model is not None), None)
     joined = msgspec.structs.replace(plan, methods=tuple(sources), repeats=newest.plan.repeats)
-    results = [record.result for record in records if record.result is not None]
-    sentences = advice(newest.environment, joined, model, results)
+    combined = msgspec.structs.replace(
+        newest,
+        plan=joined,
+        records=records,
+        model=model,
+        other_limits={run.run_id: run.limits for run in taking_part[:-1]},
+    )
+    sentences = run_advice(combined)
     if len(taking_part) > 1:
         names = ", ".join(run.run_id for run in taking_part)
         sentences += (f"The rows come from {len(taking_part)} runs ({names}): noise between runs is in their ratios.",)
-    return msgspec.structs.replace(newest, plan=joined, records=records, model=model, advice=sentences)
+    return msgspec.structs.replace(combined, advice=sentences)

@@ -150,4 +150,4 @@ def explore(explorer: Explorer, event: Event) -> Explorer:
 
 def _worth_keeping(run: Run) -> bool:
     """Whether anything came out of a run; one that was refused or stopped at once tells nothing."""
-    return any(record.result is not None or record.failure is not None for record in run.records)
+    return run.has_results or any(record.failure is not None for record in run.records)

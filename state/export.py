@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from state.errors import ExportError
+from state.limits import limits_of
 from state.results import MethodResult, OperationSummary, method_results
 from state.run import SCHEMA_VERSION, LoadResult, Run, SaveResult
 from state.statistics import improvement_percent
@@ -32,7 +33,7 @@ def to_json(run: Run) -> bytes:
         "plan": run.plan,
         "environment": run.environment,
         "model": run.model,
-        "limits": run.limits,
+        "limits": limits_of(run),
         "advice": run.advice,
         "results": method_results(run),
         "trials": run.records,

@@ -5,10 +5,11 @@ from typing import Literal
 
 import msgspec
 
-from state.advice import advice
+from state.advice import run_advice
 from state.events import (
     CheckpointDeleted,
     Event,
+    MachineMeasured,
     ModelBuilding,
     ModelReady,
     Phase,
@@ -117,6 +118,11 @@ def reduce(session: Session, event: Event) -> Session:
     match event:
         case ModelBuilding() | ModelReady():
             return msgspec.structs.replace(session, run=_advise(msgspec.structs.replace(run, model=event.model)))
+        case MachineMeasured():
+            # A worker that took over after a death may fail at it: then what the first one measured still holds.
+            limits = run.limits if event.failure is not None else event.limits
+            run = msgspec.structs.replace(run, limits=limits, limits_failure=event.failure)
+            return msgspec.structs.replace(session, run=_advise(run))
         case RunRefused():
             run = msgspec.structs.replace(_close(run, "cancelled"), status="refused", refusal=event.failure)
             return msgspec.structs.replace(session, run=run, progress=None)
@@ -132,7 +138,9 @@ def reduce(session: Session, event: Event) -> Session:
         case TrialFailed() if _status(run, event.trial) in {"queued", "running"}:
             was_running = _status(run, event.trial) == "running"
             run = _replace(run, event.trial, status="failed", failure=event.failure)
-            return msgspec.structs.replace(session, run=run, progress=None if was_running else session.progress)
+            return msgspec.structs.replace(
+                session, run=_advise(run), progress=None if was_running else session.progress
+            )
         case CheckpointDeleted() if 0 <= event.trial < len(run.records):
             result = run.records[event.trial].result
             if isinstance(result, SaveResult):
@@ -190,7 +198,7 @@ def _lose(session: Session, failure: Failure) -> Session:
     run = session.run
     if run is None or session.progress is None:
         return msgspec.structs.replace(session, progress=None)
-    run = _replace(run, session.progress.trial, status="failed", failure=failure)
+    run = _advise(_replace(run, session.progress.trial, status="failed", failure=failure))
     return msgspec.structs.replace(session, run=run, progress=None)
 
 
@@ -205,8 +213,7 @@ def _replace(run: Run, trial: int, **changes: object) -> Run:
 
 
 def _advise(run: Run) -> Run:
-    results = [record.result for record in run.records if record.result is not None]
-    return msgspec.structs.replace(run, advice=advice(run.environment, run.plan, run.model, results))
+    return msgspec.structs.replace(run, advice=run_advice(run))
 
 
 def _close(run: Run, status: Literal["cancelled"]) -> Run:

@@ -194,7 +194,7 @@ class ExplorerApp(App[None]):
 
     def _keep(self, run: Run | None) -> None:
         """Have a run written to the disk, in a thread; a later state waits until the earlier one is written."""
-        if run is None or not any(record.result is not None for record in run.records):
+        if run is None or not run.has_results:
             return
         self._unsaved = run
         if self._saving is None or self._saving.is_finished:
@@ -332,7 +332,7 @@ class ExplorerApp(App[None]):
         from tui.screens.export import Export
 
         run = self.main.shown
-        if run is None or not any(record.result is not None for record in run.records):
+        if run is None or not run.has_results:
             self.notify(f"there is nothing to export yet: {self.keys['run']} measures", severity="warning")
             return
         self.push_screen(Export(run, self.export_screenshot()))

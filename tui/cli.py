@@ -138,9 +138,8 @@ def _run(plan: Plan, output: str, exports: tuple[Path, ...], *, overwrite: bool,
 
     errors = Console(stderr=True)
     measured, stopped_by = asyncio.run(measure(plan, ProgressDisplay(errors, quiet=quiet)))
-    finished = any(record.result is not None for record in measured.records)
     refusal = measured.refusal
-    if refusal is not None and not finished:
+    if refusal is not None and not measured.has_results:
         raise (WorkerError if refusal.ours else RequestError)(refusal.what, refusal.do)
     try:
         with _output():
