@@ -150,6 +150,9 @@ class LimitTrial(Trial):
             spec["note"] = "through the page cache: the file system has no way past it"
         return spec
 
+    def _synchronise(self) -> None:
+        """Nothing works on its own: a request returns when it is done."""
+
     def _open(self, path: Path, flags: int) -> int:
         return os.open(path, flags | (_DIRECT if self._direct else 0), 0o666)
 

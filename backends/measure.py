@@ -85,6 +85,7 @@ class Trial(ABC):
     def _spec(self) -> dict[str, Any]:
         """What was done, for the results."""
 
+    @abstractmethod
     def _synchronise(self) -> None:
         """Wait for a device that works on its own."""
 

@@ -14,6 +14,7 @@ from state.errors import RequestError, UnavailableError
 from state.events import (
     CheckpointDeleted,
     Event,
+    MachineMeasured,
     ModelBuilding,
     ModelReady,
     Phase,
@@ -28,6 +29,7 @@ from state.events import (
 from state.model import Model
 from state.plan import LIMIT, Plan, needs, schedule, shortage
 from state.run import Failure, SaveResult
+from state.run import Limits as MachineLimits
 
 _NOT_SAVED: Final = Failure("there is no checkpoint to load", "see why its save has no result")
 
@@ -106,6 +108,7 @@ class Runner:
         """
         model = self._look()
         arena = self._provide(model)
+        self._measure_machine(arena)
         for number in range(len(self._schedule)):
             if number in self._todo:
                 self._try(number, arena)
@@ -204,6 +207,28 @@ class Runner:
         arena.model = ready[0]
         self._models.put(key, arena)
         return arena
+
+    def _measure_machine(self, arena: Arena) -> None:
+        """What the machine gives besides the device. A run without it goes on and says so."""
+        measured = False
+
+        def work(emit: Emit) -> None:
+            from backends.machine import measure_machine
+
+            try:
+                emit(MachineMeasured(measure_machine(arena.views(), self._plan, self._folder)))
+            except Exception as error:
+                emit(MachineMeasured(MachineLimits(), describe_exception(error)))
+
+        def on_event(event: WorkerEvent) -> None:
+            nonlocal measured
+            measured = True
+            self._host.emit(event)
+
+        failure = self._host.do(work, self._stalls, on_event)
+        if not measured:
+            failure = failure or Failure("it ended without a result", "see the log")
+            self._host.emit(MachineMeasured(MachineLimits(), failure))
 
     # A trial -------------------------------------------------------------------------------------------------------
 

@@ -133,18 +133,19 @@ def preallocate(fd: int, size_bytes: int) -> bool:
 
 
 def sync_path(path: Path | str) -> None:
-    """Put one file or folder on the device.
-
-    macOS's fsync stops at the drive's cache; F_FULLFSYNC goes through it.
-    """
+    """Put one file or folder on the device."""
     fd = os.open(path, os.O_RDONLY)
     try:
-        _full_sync(fd)
+        full_sync(fd)
     finally:
         os.close(fd)
 
 
-def _full_sync(fd: int) -> None:
+def full_sync(fd: int) -> None:
+    """Put what is open under a descriptor on the device.
+
+    macOS's fsync stops at the drive's cache; F_FULLFSYNC goes through it.
+    """
     full_sync = getattr(fcntl, "F_FULLFSYNC", None)
     if full_sync is None:
         os.fsync(fd)

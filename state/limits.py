@@ -2,7 +2,7 @@
 
 import msgspec
 
-from state.plan import LIMIT
+from state.plan import LIMIT, OPERATIONS
 from state.run import Limits, Run, trusted
 from state.statistics import median_of
 
@@ -20,7 +20,7 @@ def limits_of(run: Run, run_id: str = "") -> Limits:
     own = run_id in ("", run.run_id)
     name = "" if own else run_id
     limits = run.limits if own else run.other_limits.get(run_id, Limits())
-    saves, loads = trusted(*([r for r in run.of(LIMIT, op) if r.run_id == name] for op in ("save", "load")))
+    saves, loads = trusted(*([r for r in run.of(LIMIT, operation) if r.run_id == name] for operation in OPERATIONS))
     size_bytes = run.model.logical_bytes if run.model is not None else 0
     write_s = median_of([result.time_s for result in saves])
     read_s = median_of([result.time_s for result in loads])

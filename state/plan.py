@@ -33,6 +33,7 @@ Dtype = Literal["auto", "float16", "bfloat16", "float32"]
 Cache = Literal["cold", "warm"]
 Durability = Literal["durable", "buffered"]
 Operation = Literal["save", "load"]
+OPERATIONS: Final[tuple[Operation, ...]] = ("save", "load")
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -163,7 +164,7 @@ def schedule(plan: Plan) -> tuple[Trial, ...]:
         dice.shuffle(order)
         order.insert(dice.randint(0, len(order)), LIMIT)
         for method in order:
-            trials += [Trial(number, method, "save"), Trial(number, method, "load")]
+            trials += [Trial(number, method, operation) for operation in OPERATIONS]
     return tuple(trials)
 
 

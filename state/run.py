@@ -144,7 +144,7 @@ class Limits(msgspec.Struct, frozen=True):
     Attributes:
         write_bytes_per_s: The storage device, from a plain aligned writer of the model's bytes under the run's rules.
         read_bytes_per_s: The same for a reader.
-        memory_copy_bytes_per_s: Copying tensors within memory.
+        memory_copy_bytes_per_s: Copying from memory to memory.
         gzip_bytes_per_s: Encoding the run's tensors with gzip level 1.
         zstd_bytes_per_s: Encoding them with zstd level 1.
         codec_encode_bytes_per_s: Encoding them with the run's own codec.

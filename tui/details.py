@@ -4,6 +4,9 @@ from collections.abc import Iterator
 
 import msgspec
 
+from state.bottleneck import bottleneck
+from state.limits import limits_of
+from state.plan import OPERATIONS
 from state.results import MethodResult
 from state.run import LoadResult, Run, SaveResult, TrialRecord
 from state.units import format_bytes, format_rate, format_seconds
@@ -23,12 +26,17 @@ def _lines(run: Run, result: MethodResult) -> Iterator[str]:
         yield f"on disk: {format_bytes(result.stored_bytes)} in {result.file_count or 0:,} files"
     if result.delete_s is not None:
         yield f"to delete: {format_seconds(result.delete_s)} s"
-    for operation in ("save", "load"):
+    for operation in OPERATIONS:
         summary = result.save if operation == "save" else result.load
         yield ""
         yield f"{operation.upper()}"
         if summary is not None:
             yield f"  median {format_seconds(summary.median_s)} s, {format_rate(summary.rate_bytes_per_s)}"
+            if summary.limit_fraction is not None:
+                yield f"  {summary.limit_fraction:.0%} of the storage's limit"
+            bound = bottleneck(result, operation, limits_of(run, result.run_id), run.environment.cores)
+            if bound is not None:
+                yield f"  bounded by {bound.sentence}"
         for record in run.records:
             if record.trial.method == result.method and record.trial.operation == operation:
                 yield from _trial(record)
