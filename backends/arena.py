@@ -53,6 +53,11 @@ class Arena:
         views = self.views()
         return views | {alias: views[target] for alias, target in self.model.aliases.items()}
 
+    def logical_memory(self) -> memoryview:
+        """As many bytes as the model has, in whole pages and at least one, without copying. Call it in a child only."""
+        pages = max(1, -(-self.model.logical_bytes // _ALIGNMENT))
+        return memoryview(self._memory)[: pages * _ALIGNMENT]
+
     def touch(self) -> None:
         """Map every page into this process, so that no page fault of ours falls into a measurement."""
         for offset in range(0, len(self._memory), mmap.PAGESIZE):

@@ -1,17 +1,21 @@
 """The protocol of one trial: what happens before, under and after the clock. Runs in a process of its own.
 
-Before: the tensors are resident, the library is warm (a tiny model went through the same method), the disk is
-quiet, and for a cold load no page of the checkpoint is in memory. Under the clock: the method's call, and for a
-durable save the syncing that the method does not do itself. After: cost, sizes, proof and verification.
+Before: the tensors are resident, what is measured is warm, the disk is quiet, and for a cold load no page of the
+checkpoint is in memory. Under the clock: the call, and for a durable save the syncing that the call does not do itself.
+After: cost, sizes, proof and verification.
+
+`Trial` is the protocol, whatever is measured; `MethodTrial` is that of a method. The device's limit goes through the
+very same (`backends.limits`).
 """
 
 import contextlib
 import gc
 import shutil
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import psutil
 import torch
@@ -36,43 +40,80 @@ _DELIVERED_SHARE: Final = 0.9
 _EVICT_TRIES: Final = 5
 
 
-class Trial:
+class Trial(ABC):
     """One measured save or load.
 
     Args:
-        method: Made for the plan.
         plan: What to measure.
         operation: Which half.
         report: Told every phase.
     """
 
-    def __init__(self, method: Method, plan: Plan, operation: Operation, report: Report) -> None:
-        self._method = method
+    def __init__(self, plan: Plan, operation: Operation, report: Report) -> None:
         self._plan = plan
         self._operation: Operation = operation
         self._report = report
-        self._device = torch.device(plan.device)
         self._stages_s: dict[str, float] = {}
 
-    def save(self, state: StateDict, folder: Path) -> SaveResult:
-        """Measure a save of `state`, on the CPU, into the new folder `folder`."""
-        state = self._on_device(state)
-        self._warm_up(folder)
+    # What is measured ----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _warm_up(self, folder: Path) -> None:
+        """Come up: everything that is to be ready before the clock. May use `folder` and leaves nothing there."""
+
+    @abstractmethod
+    def _write(self, folder: Path) -> None:
+        """Write the checkpoint into the empty folder. Under the clock."""
+
+    @abstractmethod
+    def _sync(self, folder: Path) -> None:
+        """Put on the device what `_write` has not, as far as `folder` and its parent. Under the clock."""
+
+    @abstractmethod
+    def _read(self, folder: Path) -> None:
+        """Read the checkpoint. Under the clock."""
+
+    @abstractmethod
+    def _verify(self, folder: Path) -> None:
+        """Compare what was read with the source.
+
+        Raises:
+            VerificationError: If a bit differs.
+        """
+
+    @abstractmethod
+    def _spec(self) -> dict[str, Any]:
+        """What was done, for the results."""
+
+    @abstractmethod
+    def _synchronise(self) -> None:
+        """Wait for a device that works on its own."""
+
+    # How it is measured --------------------------------------------------------------------------------------------
+
+    @property
+    def _durable(self) -> bool:
+        return self._plan.durability == "durable"
+
+    def save(self, folder: Path) -> SaveResult:
+        """Measure a save into the new folder `folder`."""
+        with self._stage("warm-up"):
+            self._report("warm-up", 0)
+            self._warm_up(folder)
         folder.mkdir()
         settled = self._settle(folder)
-        durable = self._plan.durability == "durable"
         meter = self._start()
         start_ns = time.perf_counter_ns()
-        self._method.save(state, folder, durable=durable)
+        self._write(folder)
         self._synchronise()
         returned_ns = time.perf_counter_ns()
-        if durable:
+        if self._durable:
             self._report("sync", 0)  # costs microseconds of the time in which the device works
             self._sync(folder)
         durable_ns = time.perf_counter_ns()
         cost = meter.cost()
         returned_s = (returned_ns - start_ns) / 1e9
-        durable_s = (durable_ns - start_ns) / 1e9 if durable else None
+        durable_s = (durable_ns - start_ns) / 1e9 if self._durable else None
         self._stages_s |= {"measure": returned_s, "sync": (durable_ns - returned_ns) / 1e9}
         with self._stage("size"):
             stored_bytes, file_count = tree_size(folder)
@@ -82,18 +123,20 @@ class Trial:
             cost,
             stored_bytes,
             file_count,
-            self._method.spec(durable=durable),
+            self._spec(),
             stages_s=self._stages_s,
             settled=settled,
         )
 
-    def load(self, source: StateDict, folder: Path) -> LoadResult:
-        """Measure a load of the checkpoint in `folder` and compare it with `source`.
+    def load(self, folder: Path) -> LoadResult:
+        """Measure a load of the checkpoint in `folder` and compare it with the source.
 
         Raises:
             VerificationError: If a bit differs.
         """
-        self._warm_up(folder)
+        with self._stage("warm-up"):
+            self._report("warm-up", 0)
+            self._warm_up(folder)
         settled = self._settle(folder)
         stored_bytes, _ = tree_size(folder)
         with self._stage("evict"):
@@ -101,36 +144,17 @@ class Trial:
             residency, caches_dropped = self._prepare_cache(folder)
         meter = self._start()
         start_ns = time.perf_counter_ns()
-        loaded = self._method.load(folder, self._device)
+        self._read(folder)
         self._synchronise()
         loaded_s = (time.perf_counter_ns() - start_ns) / 1e9
         cost = meter.cost()
         self._stages_s["measure"] = loaded_s
         with self._stage("verify"):
             self._report("verify", 0)
-            refuse_mapped(loaded, folder)
-            verify(loaded, source, self._device)
+            self._verify(folder)
         cache = prove(stored_bytes, residency, cost.device_read_bytes)
         resident_bytes = residency.resident_bytes if residency else None
-        return LoadResult(loaded_s, cache, resident_bytes, caches_dropped, cost, self._stages_s, settled)
-
-    def _on_device(self, state: StateDict) -> StateDict:
-        """The state dict on the plan's device, ties kept."""
-        moved = {id(tensor): tensor.to(self._device) for tensor in state.values()}
-        return {name: moved[id(tensor)] for name, tensor in state.items()}
-
-    def _warm_up(self, folder: Path) -> None:
-        """One discarded save and load of a tiny model: lazy imports, thread pools and device contexts come up."""
-        tiny = {"warm-up": torch.zeros(2, 2, device=self._device)}
-        trial_folder = folder.with_name(f"{folder.name}-warm-up")
-        with self._stage("warm-up"):
-            self._report("warm-up", 0)
-            trial_folder.mkdir()
-            self._method.save(tiny, trial_folder, durable=False)
-            if self._operation == "load":
-                self._method.load(trial_folder, self._device)
-            self._synchronise()
-            shutil.rmtree(trial_folder)
+        return LoadResult(loaded_s, cache, resident_bytes, caches_dropped, cost, self._stages_s, settled, self._spec())
 
     def _settle(self, folder: Path) -> bool:
         with self._stage("settle"):
@@ -150,6 +174,54 @@ class Trial:
         # To look at the pages, every file was opened: drop the directory entries and inodes that this brought back.
         return residency, pagecache.drop_caches()
 
+    def _start(self) -> Meter:
+        gc.collect()
+        self._synchronise()
+        self._report("measure", moved_bytes(io_counters(psutil.Process()), self._operation))
+        return Meter()
+
+    @contextlib.contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        start_s = time.perf_counter()
+        yield
+        self._stages_s[name] = time.perf_counter() - start_s
+
+
+class MethodTrial(Trial):
+    """A trial of a method.
+
+    Args:
+        method: Made for the plan.
+        state: The source, on the CPU.
+        plan: What to measure.
+        operation: Which half.
+        report: Told every phase.
+    """
+
+    def __init__(self, method: Method, state: StateDict, plan: Plan, operation: Operation, report: Report) -> None:
+        super().__init__(plan, operation, report)
+        self._method = method
+        self._source = state
+        self._device = torch.device(plan.device)
+        self._state: StateDict = {}  # what is saved, or was loaded
+
+    def _warm_up(self, folder: Path) -> None:
+        """One discarded save and load of a tiny model: lazy imports, thread pools and device contexts come up."""
+        if self._operation == "save":
+            moved = {id(tensor): tensor.to(self._device) for tensor in self._source.values()}  # ties kept
+            self._state = {name: moved[id(tensor)] for name, tensor in self._source.items()}
+        tiny = {"warm-up": torch.zeros(2, 2, device=self._device)}
+        trial_folder = folder.with_name(f"{folder.name}-warm-up")
+        trial_folder.mkdir()
+        self._method.save(tiny, trial_folder, durable=False)
+        if self._operation == "load":
+            self._method.load(trial_folder, self._device)
+        self._synchronise()
+        shutil.rmtree(trial_folder)
+
+    def _write(self, folder: Path) -> None:
+        self._method.save(self._state, folder, durable=self._durable)
+
     def _sync(self, folder: Path) -> None:
         if self._method.capabilities.syncs_itself:
             sync_path(folder)
@@ -157,21 +229,19 @@ class Trial:
         else:
             sync_tree(folder)
 
-    def _start(self) -> Meter:
-        gc.collect()
-        self._synchronise()
-        self._report("measure", moved_bytes(io_counters(psutil.Process()), self._operation))
-        return Meter()
+    def _read(self, folder: Path) -> None:
+        self._state = self._method.load(folder, self._device)
+
+    def _verify(self, folder: Path) -> None:
+        refuse_mapped(self._state, folder)
+        verify(self._state, self._source, self._device)
+
+    def _spec(self) -> dict[str, Any]:
+        return self._method.spec(durable=self._durable) if self._operation == "save" else {}
 
     def _synchronise(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-
-    @contextlib.contextmanager
-    def _stage(self, name: str) -> Iterator[None]:
-        start_s = time.perf_counter()
-        yield
-        self._stages_s[name] = time.perf_counter() - start_s
 
 
 def refuse_mapped(loaded: StateDict, folder: Path) -> None:

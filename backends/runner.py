@@ -14,6 +14,7 @@ from state.errors import RequestError, UnavailableError
 from state.events import (
     CheckpointDeleted,
     Event,
+    MachineMeasured,
     ModelBuilding,
     ModelReady,
     Phase,
@@ -26,8 +27,9 @@ from state.events import (
     WorkerEvent,
 )
 from state.model import Model
-from state.plan import Plan, needs, schedule, shortage
+from state.plan import LIMIT, Plan, needs, schedule, shortage
 from state.run import Failure, SaveResult
+from state.run import Limits as MachineLimits
 
 _NOT_SAVED: Final = Failure("there is no checkpoint to load", "see why its save has no result")
 
@@ -106,6 +108,7 @@ class Runner:
         """
         model = self._look()
         arena = self._provide(model)
+        self._measure_machine(arena)
         for number in range(len(self._schedule)):
             if number in self._todo:
                 self._try(number, arena)
@@ -205,6 +208,28 @@ class Runner:
         self._models.put(key, arena)
         return arena
 
+    def _measure_machine(self, arena: Arena) -> None:
+        """What the machine gives besides the device. A run without it goes on and says so."""
+        measured = False
+
+        def work(emit: Emit) -> None:
+            from backends.machine import measure_machine
+
+            try:
+                emit(MachineMeasured(measure_machine(arena.views(), self._plan, self._folder)))
+            except Exception as error:
+                emit(MachineMeasured(MachineLimits(), describe_exception(error)))
+
+        def on_event(event: WorkerEvent) -> None:
+            nonlocal measured
+            measured = True
+            self._host.emit(event)
+
+        failure = self._host.do(work, self._stalls, on_event)
+        if not measured:
+            failure = failure or Failure("it ended without a result", "see the log")
+            self._host.emit(MachineMeasured(MachineLimits(), failure))
+
     # A trial -------------------------------------------------------------------------------------------------------
 
     def _try(self, number: int, arena: Arena) -> None:
@@ -218,20 +243,26 @@ class Runner:
         ended = False
 
         def work(emit: Emit) -> None:
-            from backends import measure
+            from backends.limits import LimitTrial
+            from backends.measure import MethodTrial
             from backends.methods import registry
 
             def report(phase: Phase, moved_bytes: int) -> None:
                 emit(PhaseEntered(number, phase, moved_bytes))
 
             try:
-                state = arena.state_dict()
-                measured = measure.Trial(registry.create(trial.method, plan), plan, trial.operation, report)
+                measured = (
+                    LimitTrial(arena.logical_memory(), plan, trial.operation, report)
+                    if trial.method == LIMIT
+                    else MethodTrial(
+                        registry.create(trial.method, plan), arena.state_dict(), plan, trial.operation, report
+                    )
+                )
                 if is_save:
                     arena.touch()
-                    emit(TrialFinished(number, measured.save(state, folder)))
+                    emit(TrialFinished(number, measured.save(folder)))
                 else:
-                    emit(TrialFinished(number, measured.load(state, folder)))
+                    emit(TrialFinished(number, measured.load(folder)))
             except Exception as error:
                 emit(TrialFailed(number, describe_exception(error)))
 

@@ -117,19 +117,35 @@ def tree_size(folder: Path) -> tuple[int, int]:
     return sum(sizes), len(sizes)
 
 
-def sync_path(path: Path | str) -> None:
-    """Put one file or folder on the device.
+def preallocate(fd: int, size_bytes: int) -> bool:
+    """Give an empty file its size and, where the file system can, its place on the device.
 
-    macOS's fsync stops at the drive's cache; F_FULLFSYNC goes through it.
+    `os.posix_fallocate` is not used: where the file system cannot, the C library writes every block instead.
+
+    Returns:
+        Whether it has its place.
     """
+    fallocate = getattr(ctypes.CDLL(None), "fallocate", None)
+    if fallocate is not None and fallocate(fd, 0, ctypes.c_long(0), ctypes.c_long(size_bytes)) == 0:
+        return True
+    os.ftruncate(fd, size_bytes)
+    return False
+
+
+def sync_path(path: Path | str) -> None:
+    """Put one file or folder on the device."""
     fd = os.open(path, os.O_RDONLY)
     try:
-        _full_sync(fd)
+        full_sync(fd)
     finally:
         os.close(fd)
 
 
-def _full_sync(fd: int) -> None:
+def full_sync(fd: int) -> None:
+    """Put what is open under a descriptor on the device.
+
+    macOS's fsync stops at the drive's cache; F_FULLFSYNC goes through it.
+    """
     full_sync = getattr(fcntl, "F_FULLFSYNC", None)
     if full_sync is None:
         os.fsync(fd)

@@ -164,7 +164,8 @@ class Worker:
 
 def import_libraries() -> None:
     """Import what trials need, so that no child has to."""
-    import backends.measure
+    import backends.limits
+    import backends.machine
     import backends.methods.pytorch
     import backends.methods.tensorstore
     import backends.models  # noqa: F401

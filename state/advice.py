@@ -1,13 +1,13 @@
 """What makes a run's numbers mean less than they seem to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from state.environment import Environment
 from state.model import Model
 from state.noise import shaky
-from state.plan import Plan
+from state.plan import LIMIT, Plan
 from state.run import LoadResult, Result, Run
 from state.units import format_bytes
 
@@ -23,7 +23,7 @@ def advise(run: Run) -> Run:
     """The run with every sentence that belongs beside its numbers."""
     measured = [(record.trial, record.result) for record in run.records if record.result is not None]
     sentences = advice(run.environment, run.plan, run.model, [result for _, result in measured])
-    return msgspec.structs.replace(run, advice=(*sentences, *shaky(run.plan, measured)))
+    return msgspec.structs.replace(run, advice=(*sentences, *_unmeasured(run), *shaky(run.plan, measured)))
 
 
 def advice(
@@ -74,3 +74,17 @@ def advice(
             "share in these times."
         )
     return tuple(sentences)
+
+
+def _unmeasured(run: Run) -> Iterator[str]:
+    limit = [record for record in run.records if record.trial.method == LIMIT]
+    failures = [record.failure for record in limit if record.failure is not None]
+    if failures:
+        loaded = any(record.trial.operation == "load" and record.result is not None for record in limit)
+        rest = "shares of it rest on fewer rounds than there were" if loaded else "no method's share of it is known"
+        yield f"The device's limit was not measured{' in every round' * loaded} ({failures[0].what}): {rest}."
+    if run.limits_failure is not None:
+        yield (
+            f"What the processor and the file system give was not measured ({run.limits_failure.what}): what bounds "
+            "a method is known in part only."
+        )

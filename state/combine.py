@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from state.advice import advise
-from state.plan import Plan
+from state.plan import LIMIT, Plan
 from state.run import Run
 
 #: Fields of a plan that change what every method does: results that differ in one of them share no table.
@@ -50,7 +50,8 @@ def combine(runs: Sequence[Run], plan: Plan, methods: Sequence[str]) -> Run | No
     Only runs on the newest one's machine, disk and weights take part: figures from two machines share no table.
 
     A row from another run than the newest names it in `TrialRecord.run_id`, and the advice says so: noise between
-    runs is larger than within one.
+    runs is larger than within one. Every run brings its limits along, so that each row is held against those of its
+    own.
 
     Args:
         runs: Oldest first.
@@ -71,13 +72,21 @@ def combine(runs: Sequence[Run], plan: Plan, methods: Sequence[str]) -> Run | No
         return newest
     records = tuple(
         msgspec.structs.replace(record, run_id="" if run is newest else run.run_id)
-        for method, run in sources.items()
+        for method, run in (*sources.items(), *((LIMIT, run) for run in taking_part))
         for record in run.records
         if record.trial.method == method
     )
     model = next((run.model for run in reversed(taking_part) if run.model is not None), None)
     joined = msgspec.structs.replace(plan, methods=tuple(sources), repeats=newest.plan.repeats)
-    combined = advise(msgspec.structs.replace(newest, plan=joined, records=records, model=model))
+    combined = advise(
+        msgspec.structs.replace(
+            newest,
+            plan=joined,
+            records=records,
+            model=model,
+            other_limits={run.run_id: run.limits for run in taking_part[:-1]},
+        )
+    )
     if len(taking_part) > 1:
         names = ", ".join(run.run_id for run in taking_part)
         several = (f"The rows come from {len(taking_part)} runs ({names}): noise between runs is in their ratios.",)

@@ -1,16 +1,17 @@
 """Two runs side by side: what changed, whether that is shown, and what differs between them besides."""
 
-from collections.abc import Iterator
+import math
+import statistics
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from state.environment import Environment
 from state.model import Model
-from state.plan import OPERATIONS, Operation
-from state.results import MethodResult, method_results
+from state.plan import LIMIT, OPERATIONS, Operation
 from state.run import Run
-from state.statistics import Estimate, ratio
+from state.statistics import Estimate, median_of, ratio
 from state.units import format_bytes
 from state.verdict import Verdict, verdict
 
@@ -43,6 +44,15 @@ class Change(msgspec.Struct, frozen=True):
     verdict: Verdict
     why: str = ""
 
+    @property
+    def estimate(self) -> Estimate | None:
+        """The ratio with its interval on the log scale."""
+        if self.ratio is None:
+            return None
+        if self.low is None or self.high is None:
+            return Estimate(math.log(self.ratio))
+        return Estimate(math.log(self.ratio), math.log(self.low), math.log(self.high))
+
 
 class Difference(msgspec.Struct, frozen=True):
     """Something that is not the same in both runs, in words."""
@@ -58,7 +68,8 @@ class Comparison(msgspec.Struct, frozen=True):
     Attributes:
         before: Name of the first run.
         after: Name of the second.
-        changes: Every operation of every method of either run.
+        changes: Every operation of every method of either run, and at last the device's own limit: what storage
+            bounds moves with it.
         differences: What differs in plan, model and environment.
     """
 
@@ -68,8 +79,9 @@ class Comparison(msgspec.Struct, frozen=True):
     differences: tuple[Difference, ...]
 
     def slower_than(self, share: float) -> tuple[Change, ...]:
-        """Changes that are shown to be slower and are so by more than a share of the first run's time."""
-        return tuple(c for c in self.changes if c.verdict == "slower" and c.ratio is not None and c.ratio > 1 + share)
+        """Methods that are shown to be slower and are so by more than a share of the first run's time."""
+        slower = [change for change in self.changes if change.verdict == "slower" and change.method != LIMIT]
+        return tuple(change for change in slower if change.ratio is not None and change.ratio > 1 + share)
 
 
 def compare(before: Run, after: Run) -> Comparison:
@@ -79,14 +91,39 @@ def compare(before: Run, after: Run) -> Comparison:
     disk that fills) is in the difference and in no interval; two runs of the same thing show how much that is
     (`ckpt-tui aa`).
     """
-    old, new = ({result.method: result for result in method_results(run)} for run in (before, after))
     refusal = _incomparable(before.model, after.model)
+    methods = (*dict.fromkeys((*before.plan.methods, *after.plan.methods)), LIMIT)
     changes = tuple(
-        _change(method, operation, old.get(method), new.get(method), refusal)
-        for method in dict.fromkeys((*old, *new))
+        _change(method, operation, before.times_s(method, operation), after.times_s(method, operation), refusal)
+        for method in methods
         for operation in OPERATIONS
     )
     return Comparison(before.run_id, after.run_id, changes, tuple(_differences(before, after)))
+
+
+class Noise(msgspec.Struct, frozen=True):
+    """What runs of the same thing differ by, which is nothing but noise.
+
+    Attributes:
+        pairs: How many pairs of runs.
+        changes: Every comparison of a method's saves or loads in them.
+        typical: The median of how many times the slower took of the faster; None without any.
+        large: The 95th percentile of the same, or the largest where there are fewer than twenty.
+    """
+
+    pairs: int
+    changes: tuple[Change, ...]
+    typical: float | None
+    large: float | None
+
+
+def noise_between(comparisons: Sequence[Comparison]) -> Noise:
+    """What comparisons of runs with equal plans show."""
+    changes = tuple(change for found in comparisons for change in found.changes if change.method != LIMIT)
+    factors = sorted(max(change.ratio, 1 / change.ratio) for change in changes if change.ratio is not None)
+    if not factors:
+        return Noise(len(comparisons), changes, None, None)
+    return Noise(len(comparisons), changes, statistics.median(factors), factors[math.ceil(0.95 * len(factors)) - 1])
 
 
 def _incomparable(before: Model | None, after: Model | None) -> str:
@@ -96,24 +133,20 @@ def _incomparable(before: Model | None, after: Model | None) -> str:
     return f"the models differ ({format_bytes(before.logical_bytes)}, {format_bytes(after.logical_bytes)})"
 
 
-def _change(
-    method: str, operation: Operation, old: MethodResult | None, new: MethodResult | None, refusal: str
-) -> Change:
-    before, after = (result.of(operation) if result is not None else None for result in (old, new))
-    if before is None or after is None:
-        which = "either" if before is None and after is None else "the first" if before is None else "the second"
-        why = f"not measured in {which}"
-        times_s = (before.median_s if before else None, after.median_s if after else None)
-        return Change(method, operation, *times_s, None, None, None, "cannot tell", why)
-    change = ratio(after.samples_s, before.samples_s)
-    quotient, (low, high) = after.median_s / before.median_s, _ends(change)
+def _change(method: str, operation: Operation, old: Sequence[float], new: Sequence[float], refusal: str) -> Change:
+    before_s, after_s = median_of(old), median_of(new)
+    if before_s is None or after_s is None:
+        which = "either" if before_s == after_s else "the first" if before_s is None else "the second"
+        return Change(method, operation, before_s, after_s, None, None, None, "cannot tell", f"not measured in {which}")
+    change = ratio(new, old)
+    quotient, (low, high) = after_s / before_s, _ends(change)
     if low is not None and high is not None:
         low, high = min(low, quotient), max(high, quotient)  # the interval is of geometric means
     found = verdict(change) if not refusal else "cannot tell"
     why = refusal
     if found == "cannot tell" and not refusal:
         why = "fewer than three rounds" if low is None else "the noise would hide a change of 25 %"
-    return Change(method, operation, before.median_s, after.median_s, quotient, low, high, found, why)
+    return Change(method, operation, before_s, after_s, quotient, low, high, found, why)
 
 
 def _ends(change: Estimate) -> tuple[float | None, float | None]:

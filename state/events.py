@@ -12,7 +12,7 @@ import msgspec
 from state.environment import Environment
 from state.model import Model
 from state.plan import Plan
-from state.run import Failure, Result
+from state.run import Failure, Limits, Result
 
 PROTOCOL_VERSION: Final = 1
 
@@ -71,6 +71,18 @@ class RunRefused(Event, frozen=True, tag="run-refused"):
     """The run cannot start: wrong model, no space, no such device."""
 
     failure: Failure
+
+
+class MachineMeasured(Event, frozen=True, tag="machine-measured"):
+    """What the machine gives besides the storage device was measured before the trials, or could not be.
+
+    Attributes:
+        limits: Without the device's own rates, which come from the trials.
+        failure: Why there are none, if it failed.
+    """
+
+    limits: Limits
+    failure: Failure | None = None
 
 
 class TrialStarted(Event, frozen=True, tag="trial-started"):
@@ -170,6 +182,7 @@ WorkerEvent = (
     | ModelBuilding
     | ModelReady
     | RunRefused
+    | MachineMeasured
     | TrialStarted
     | PhaseEntered
     | TrialFinished

@@ -17,6 +17,7 @@ import msgspec
 
 from state.environment import Environment
 from state.errors import ExportError, RequestError
+from state.limits import limits_of
 from state.model import Model
 from state.plan import Plan
 from state.results import MethodResult, OperationSummary, method_results
@@ -36,7 +37,7 @@ def to_json(run: Run) -> bytes:
         "plan": run.plan,
         "environment": run.environment,
         "model": run.model,
-        "limits": run.limits,
+        "limits": limits_of(run),
         "advice": run.advice,
         "results": method_results(run),
         "trials": run.records,

@@ -26,6 +26,8 @@ from state.units import format_bytes, size_argument
 #: The methods of the study that this tool continues, in the order in which people see them.
 SIX: Final = ("pytorch", "tensorstore", "t5x", "ts+concurrency", "ts+chunks", "ts+compression")
 CELL_NAMES: Final = tuple(CELLS)
+#: The name that the storage device's limit has among the trials. It is no method and no method may be called so.
+LIMIT: Final = "limit"
 
 Dtype = Literal["auto", "float16", "bfloat16", "float32"]
 Cache = Literal["cold", "warm"]
@@ -84,6 +86,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         if not self.methods:
             raise RequestError("no method is selected", "name at least one, for example --methods six")
+        if LIMIT in self.methods:
+            raise RequestError(f"{LIMIT!r} is no method", "leave it out: every run measures the device's limit")
         if not 1 <= self.concurrency <= MAX_CONCURRENCY:
             raise RequestError(
                 f"a concurrency of {self.concurrency} is out of range", f"choose from 1 to {MAX_CONCURRENCY}"
@@ -149,7 +153,7 @@ def expand_methods(text: str, available: Iterable[str]) -> tuple[str, ...]:
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """One entry of the schedule: the operation of a method in a round."""
+    """One entry of the schedule: the operation of a method, or of the limit, in a round."""
 
     round: int
     method: str
@@ -160,14 +164,17 @@ def schedule(plan: Plan) -> tuple[Trial, ...]:
     """All trials of a run in order: rounds of shuffled methods, each saved and then loaded.
 
     Shuffling spreads slow drifts of the machine over the methods; saving and loading stay together, so that one
-    checkpoint at a time lies on the disk. The order follows from the plan's seed alone.
+    checkpoint at a time lies on the disk. The device's limit takes its turn somewhere among them in every round, so
+    that it drifts as they do. The order follows from the plan's seed alone.
     """
     trials: list[Trial] = []
     for number in range(1, plan.repeats + 1):
         order = list(plan.methods)
-        random.Random(f"{plan.seed}/{number}").shuffle(order)
+        dice = random.Random(f"{plan.seed}/{number}")
+        dice.shuffle(order)
+        order.insert(dice.randint(0, len(order)), LIMIT)
         for method in order:
-            trials += [Trial(number, method, "save"), Trial(number, method, "load")]
+            trials += [Trial(number, method, operation) for operation in OPERATIONS]
     return tuple(trials)
 
 
@@ -202,7 +209,7 @@ def needs(plan: Plan, model: Model) -> Needs:
     not counted on.
     """
     arrays = len(model.tensors)
-    files, disk_bytes = 1, 0
+    files, disk_bytes = 1, model.logical_bytes + _FILE_OVERHEAD_BYTES  # the limit's one file
     for method in plan.methods:
         optimizations = plan.optimizations(method)
         method_files, padded_bytes = 2, model.logical_bytes

@@ -9,9 +9,10 @@ from typing import Literal
 
 import msgspec
 
+from state.limits import limits_of
 from state.optimizations import BASELINE
 from state.plan import Operation
-from state.run import CacheState, LoadResult, Result, Run, SaveResult, TrialRecord
+from state.run import CacheState, LoadResult, Result, Run, SaveResult, TrialRecord, trusted
 from state.statistics import Estimate, factor, median_of, outliers, ratio, summarise
 from state.verdict import Verdict, verdict
 
@@ -32,7 +33,8 @@ class OperationSummary(msgspec.Struct, frozen=True, kw_only=True):
         extra_rss_bytes: Memory above what was resident at the start; largest of the rounds, likewise.
         cpu_s: Median processor seconds.
         device_bytes: Median bytes given to the device to write (save) or delivered by it (load); None where unknown.
-        limit_fraction: Share of the device's limit, or None where it was not measured.
+        limit_fraction: Median time of the device's limit for the same bytes over this median: 1 is as fast as the
+            device, above it fewer bytes were moved (compression). None where the limit was not measured.
         speedup_vs_tensorstore: Times faster than the `tensorstore` method (ratio of medians), or None without it.
         speedup_low: Lower end of the 95 % interval of that factor, or None without one.
         speedup_high: Its upper end, likewise.
@@ -107,14 +109,6 @@ class MethodResult(msgspec.Struct, frozen=True, kw_only=True):
         return self.save if operation == "save" else self.load
 
 
-def _trusted(run: Run, method: str) -> tuple[list[Result], list[Result]]:
-    """The measured saves and loads of a method, without the rounds whose load failed or never came."""
-    saves, loads = run.of(method, "save"), run.of(method, "load")
-    unproven = {record.trial.round for record in loads if record.status in ("failed", "cancelled")}
-    saved = [record.result for record in saves if record.result is not None and record.trial.round not in unproven]
-    return saved, [record.result for record in loads if record.result is not None]
-
-
 def _status(records: Sequence[TrialRecord]) -> MethodStatus:
     statuses = {record.status for record in records}
     for status in ("failed", "running", "cancelled"):
@@ -176,7 +170,7 @@ def _summarise(
         extra_rss_bytes=max((extra for r in results if (extra := r.cost.extra_rss_bytes) is not None), default=None),
         cpu_s=median_of([result.cost.cpu_s for result in results]) or 0.0,
         device_bytes=median_of(device),
-        limit_fraction=rate_bytes_per_s / limit_bytes_per_s if limit_bytes_per_s else None,
+        limit_fraction=logical_bytes / limit_bytes_per_s / summary.median if limit_bytes_per_s else None,
         speedup_vs_tensorstore=speedup,
         speedup_low=low,
         speedup_high=high,
@@ -187,19 +181,19 @@ def _summarise(
 
 def method_results(run: Run) -> tuple[MethodResult, ...]:
     """One row per method of the plan, in the plan's order, whatever has been measured so far."""
-    baseline_saves, baseline_loads = _trusted(run, BASELINE)
+    baseline_saves, baseline_loads = trusted(run.of(BASELINE, "save"), run.of(BASELINE, "load"))
     logical_bytes = run.model.logical_bytes if run.model else None
     rows = []
     for method in run.plan.methods:
         save_records, load_records = run.of(method, "save"), run.of(method, "load")
-        saves, loads = _trusted(run, method)
+        saves, loads = trusted(save_records, load_records)
         run_id = _measured_by(run, method)
         same_run = run_id == _measured_by(run, BASELINE)
-        limits, size_bytes = run.limits, logical_bytes or 0
+        limits, size_bytes = limits_of(run, run_id), logical_bytes or 0
         save = _summarise(saves, baseline_saves, size_bytes, limits.write_bytes_per_s, same_run=same_run)
         load = _summarise(loads, baseline_loads, size_bytes, limits.read_bytes_per_s, same_run=same_run)
         failures = [r.failure for r in (*save_records, *load_records) if r.failure is not None]
-        saved = next((result for result in saves if isinstance(result, SaveResult)), None)
+        saved = next(iter(saves), None)
         optimizations = run.plan.optimizations(method)
         failed_loads = any(record.status == "failed" for record in load_records)
         rows.append(
@@ -217,7 +211,7 @@ def method_results(run: Run) -> tuple[MethodResult, ...]:
                 logical_bytes=logical_bytes,
                 stored_bytes=saved.stored_bytes if saved else None,
                 file_count=saved.file_count if saved else None,
-                delete_s=median_of([result.delete_s for result in saves if isinstance(result, SaveResult)]),
+                delete_s=median_of([result.delete_s for result in saves]),
                 spec=saved.spec if saved else None,
                 run_id=run_id,
             )

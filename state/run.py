@@ -1,12 +1,13 @@
 """A run and its trials: what was planned, where it happened, and what came out."""
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 
 from state.environment import Environment
 from state.model import Model
-from state.plan import Operation, Plan, Trial
+from state.plan import LIMIT, Operation, Plan, Trial
 
 SCHEMA_VERSION: Final = 1
 
@@ -80,6 +81,7 @@ class LoadResult(msgspec.Struct, frozen=True, tag="load"):
         cost: Processor, memory and device traffic.
         stages_s: Time of each stage around the clock.
         settled: Whether the disk was quiet before the clock started.
+        spec: What the limit's reader chose; empty for a method, whose save says it all.
     """
 
     loaded_s: float
@@ -89,6 +91,7 @@ class LoadResult(msgspec.Struct, frozen=True, tag="load"):
     cost: Cost
     stages_s: dict[str, float] = {}
     settled: bool = True
+    spec: dict[str, Any] = {}
 
     @property
     def time_s(self) -> float:
@@ -134,10 +137,35 @@ class TrialRecord(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """What the device gives a plain aligned writer and reader; None where it was not measured."""
+    """What a machine gives at most; None where it was not measured.
+
+    Rates are raw bytes of tensors over time; those of codecs and copies are of one core.
+
+    Attributes:
+        write_bytes_per_s: The storage device, from a plain aligned writer of the model's bytes under the run's rules.
+        read_bytes_per_s: The same for a reader.
+        memory_copy_bytes_per_s: Copying from memory to memory.
+        gzip_bytes_per_s: Encoding the run's tensors with gzip level 1.
+        zstd_bytes_per_s: Encoding them with zstd level 1.
+        codec_encode_bytes_per_s: Encoding them with the run's own codec.
+        codec_decode_bytes_per_s: Decoding them again.
+        file_write_s: Making one small file, and syncing it under the durable policy.
+        file_read_s: Opening and reading one small file, cold unless the run's loads are warm.
+        device_to_host_bytes_per_s: From the GPU into pinned memory.
+        host_to_device_bytes_per_s: From pinned memory to the GPU.
+    """
 
     write_bytes_per_s: float | None = None
     read_bytes_per_s: float | None = None
+    memory_copy_bytes_per_s: float | None = None
+    gzip_bytes_per_s: float | None = None
+    zstd_bytes_per_s: float | None = None
+    codec_encode_bytes_per_s: float | None = None
+    codec_decode_bytes_per_s: float | None = None
+    file_write_s: float | None = None
+    file_read_s: float | None = None
+    device_to_host_bytes_per_s: float | None = None
+    host_to_device_bytes_per_s: float | None = None
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -148,9 +176,12 @@ class Run(msgspec.Struct, frozen=True):
         created_at: When it started, in ISO 8601 with the time zone.
         plan: What was asked for.
         environment: Where it happened.
-        records: Every trial of the schedule, in its order.
+        records: Every trial of the schedule, in its order; the limit's are among them.
         model: The tensors' table, once known.
-        limits: The device's limits.
+        limits: What was measured of the machine before the trials. The device's own limit is in the records, see
+            `state.limits.limits_of`.
+        limits_failure: Why that was not measured, if it failed.
+        other_limits: Run -> its `limits`, for rows that were taken from other runs.
         status: How far the run has come.
         refusal: Why it did not start, if it was refused.
         advice: What makes the numbers mean less than they seem to.
@@ -163,9 +194,16 @@ class Run(msgspec.Struct, frozen=True):
     records: tuple[TrialRecord, ...]
     model: Model | None = None
     limits: Limits = Limits()
+    limits_failure: Failure | None = None
+    other_limits: dict[str, Limits] = {}
     status: RunStatus = "running"
     refusal: Failure | None = None
     advice: tuple[str, ...] = ()
+
+    @property
+    def has_results(self) -> bool:
+        """Whether anything was measured of a method; the limit alone is no result."""
+        return any(record.result is not None for record in self.records if record.trial.method != LIMIT)
 
     def measured(self, method: str) -> bool:
         """Whether a round of this method is complete: saved, loaded, verified."""
@@ -176,10 +214,15 @@ class Run(msgspec.Struct, frozen=True):
         """The records of one method and operation, in the order of the rounds."""
         return tuple(r for r in self.records if r.trial.method == method and r.trial.operation == operation)
 
+    def times_s(self, method: str, operation: Operation) -> list[float]:
+        """The times of one method and operation that can be trusted, in the order of the rounds."""
+        saves, loads = trusted(self.of(method, "save"), self.of(method, "load"))
+        return [result.time_s for result in (saves if operation == "save" else loads)]
+
     @property
     def has_outcome(self) -> bool:
         """Whether anything came out, be it a failure; a run that was refused or stopped at once tells nothing."""
-        return any(record.result is not None or record.failure is not None for record in self.records)
+        return self.has_results or any(r.failure is not None for r in self.records if r.trial.method != LIMIT)
 
     def stopped(self) -> "Run":
         """The run as it stands when nothing of it goes on any more: what was not final is cancelled."""
@@ -188,3 +231,13 @@ class Run(msgspec.Struct, frozen=True):
             for record in self.records
         )
         return msgspec.structs.replace(self, records=records, status="cancelled")
+
+
+def trusted(saves: Sequence[TrialRecord], loads: Sequence[TrialRecord]) -> tuple[list[SaveResult], list[LoadResult]]:
+    """The results of saves and loads, without the saves of rounds whose load failed or never came.
+
+    Nobody knows what such a save wrote.
+    """
+    unproven = {record.trial.round for record in loads if record.status in ("failed", "cancelled")}
+    saved = [r.result for r in saves if isinstance(r.result, SaveResult) and r.trial.round not in unproven]
+    return saved, [r.result for r in loads if isinstance(r.result, LoadResult)]

@@ -9,6 +9,7 @@ from state.advice import advise
 from state.events import (
     CheckpointDeleted,
     Event,
+    MachineMeasured,
     ModelBuilding,
     ModelReady,
     Phase,
@@ -118,6 +119,11 @@ def reduce(session: Session, event: Event) -> Session:
     match event:
         case ModelBuilding() | ModelReady():
             return msgspec.structs.replace(session, run=advise(msgspec.structs.replace(run, model=event.model)))
+        case MachineMeasured():
+            # A worker that took over after a death may fail at it: then what the first one measured still holds.
+            limits = run.limits if event.failure is not None else event.limits
+            run = msgspec.structs.replace(run, limits=limits, limits_failure=event.failure)
+            return msgspec.structs.replace(session, run=advise(run))
         case RunRefused():
             run = msgspec.structs.replace(run.stopped(), status="refused", refusal=event.failure)
             return msgspec.structs.replace(session, run=run, progress=None)
@@ -133,7 +139,7 @@ def reduce(session: Session, event: Event) -> Session:
         case TrialFailed() if _status(run, event.trial) in {"queued", "running"}:
             was_running = _status(run, event.trial) == "running"
             run = _replace(run, event.trial, status="failed", failure=event.failure)
-            return msgspec.structs.replace(session, run=run, progress=None if was_running else session.progress)
+            return msgspec.structs.replace(session, run=advise(run), progress=None if was_running else session.progress)
         case CheckpointDeleted() if 0 <= event.trial < len(run.records):
             result = run.records[event.trial].result
             if isinstance(result, SaveResult):
@@ -196,7 +202,7 @@ def _lose(session: Session, failure: Failure) -> Session:
     run = session.run
     if run is None or session.progress is None:
         return msgspec.structs.replace(session, progress=None)
-    run = _replace(run, session.progress.trial, status="failed", failure=failure)
+    run = advise(_replace(run, session.progress.trial, status="failed", failure=failure))
     return msgspec.structs.replace(session, run=run, progress=None)
 
 

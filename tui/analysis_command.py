@@ -10,19 +10,24 @@ from state.errors import RequestError
 from state.units import parse_share
 from tui.history_command import RUN_REFERENCE, opened_history
 from tui.output import standard_output
+from tui.pieces import Line
 from tui.plan_options import Parsed, make_plan, plan_options
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from state.run import Run
-    from tui.pieces import Line
     from tui.rows import Glyphs
 
 _FILE_WIDTH: Final = 100
 _REFERENCE: Final = f"{RUN_REFERENCE} A .json file of an exported run will do, too."
 _format = click.option(
-    "--format", "output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="Of the output."
+    "--format",
+    "output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Of the output.",
 )
 
 
@@ -34,6 +39,7 @@ def _find(reference: str) -> "Run":
         return read_export(Path(reference))
     with opened_history() as kept:
         return kept.find(reference)
+    raise AssertionError("a context manager that yields cannot swallow")
 
 
 @click.command(epilog=_REFERENCE)
@@ -64,7 +70,10 @@ def why(run: str, output: str) -> int:
         lines.append([(missing, "slower")])
     for one in found.values():
         lines += [[], *why_lines(one, found_run.plan, width=console.width, glyphs=glyphs)]
-    return _print(console, [*lines, [], *([(f"! {sentence}", "dim")] for sentence in found_run.advice)])
+    lines.append([])
+    for sentence in found_run.advice:
+        lines.append([(f"! {sentence}", "dim")])
+    return _print(console, lines)
 
 
 @click.command(epilog=_REFERENCE)
@@ -85,6 +94,7 @@ def compare(before: str, after: str, limit: float | None, output: str) -> int:
     --fail-if-slower, or 2 if the request was wrong.
     """
     from state import comparison
+    from tui.compare import compare_lines, increase_words
 
     old, new = _find(before), _find(after)
     found = comparison.compare(old, new)
@@ -92,11 +102,9 @@ def compare(before: str, after: str, limit: float | None, output: str) -> int:
     if output == "json":
         _print_json(found)
     else:
-        from tui.compare import compare_lines
-
         _print(_console()[0], compare_lines(old, new, found))
     for change in slower:
-        click.echo(f"ckpt-tui: {change.method} {change.operation} is {change.percent:+.0f} % slower", err=True)
+        click.echo(f"ckpt-tui: {change.method} {change.operation} is {increase_words(change)}", err=True)
     return 1 if slower else 0
 
 
@@ -114,13 +122,21 @@ def aa(*, pairs: int, quiet: bool, output: str, **options: Any) -> int:
     from state.comparison import compare as compare_runs
     from state.comparison import noise_between
     from tui.compare import compare_lines, noise_lines
-    from tui.headless import measure_to_its_end
+    from tui.headless import measure_here
 
     plan = make_plan(available=tuple(registry.entries()), **options)
     console, _ = _console()
-    found, lines = [], []
+    found, lines = [], list[Line]()
     for _ in range(pairs):
-        before, after = (measure_to_its_end(plan, quiet=quiet, tag="aa") for _ in range(2))
+        pair: list[Run] = []
+        for _ in ("A", "B"):
+            run, stopped_by = measure_here(plan, quiet=quiet, history=True)
+            if stopped_by is not None:
+                return 128 + stopped_by
+            with opened_history() as kept:
+                kept.tag(run.run_id, "aa")
+            pair.append(run)
+        before, after = pair
         found.append(compare_runs(before, after))
         lines += [*compare_lines(before, after, found[-1]), []]
     noise = noise_between(found)
@@ -141,7 +157,7 @@ def _console() -> "tuple[Console, Glyphs]":
     return console, BLOCKS if (console.encoding or "").lower().startswith("utf") else ASCII
 
 
-def _print(console: "Console", lines: "list[Line]") -> int:
+def _print(console: "Console", lines: list[Line]) -> int:
     from tui.pieces import for_output
 
     with standard_output():

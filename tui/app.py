@@ -336,7 +336,7 @@ class ExplorerApp(App[None]):
         from tui.screens.export import Export
 
         run = self.main.shown
-        if run is None or not any(record.result is not None for record in run.records):
+        if run is None or not run.has_results:
             self.notify(f"there is nothing to export yet: {self.keys['run']} measures", severity="warning")
             return
         self.push_screen(Export(run, self.export_screenshot()))

@@ -12,6 +12,7 @@ import click
 
 from state.errors import CkptTuiError, OutputError, RequestError, WorkerError
 from state.plan import Plan
+from tui.analysis_command import aa, compare, why
 from tui.history_command import export, history
 from tui.output import check_files, format_option, standard_output, write_files
 from tui.plan_options import make_plan, plan_options
@@ -117,26 +118,12 @@ def run(
 
 
 def _run(plan: Plan, output: str, exports: tuple[Path, ...], *, overwrite: bool, quiet: bool, history: bool) -> int:
-    import asyncio
-
-    from rich.console import Console
-
     from state.results import method_results
-    from tui.headless import measure
-    from tui.keeper import Keeper
-    from tui.progress import ProgressDisplay
+    from tui.headless import measure_here
     from tui.report import print_report
 
-    notices: list[str] = []
-    keeper = Keeper(notices.append) if history else None
-    display = ProgressDisplay(Console(stderr=True), quiet=quiet)
-    measured, stopped_by = asyncio.run(measure(plan, display, keeper))
-    for notice in notices:  # not before the display has left the terminal
-        click.echo(f"ckpt-tui: {notice}", err=True)
-    finished = any(record.result is not None for record in measured.records)
+    measured, stopped_by = measure_here(plan, quiet=quiet, history=history)
     refusal = measured.refusal
-    if refusal is not None and not finished:
-        raise (WorkerError if refusal.ours else RequestError)(refusal.what, refusal.do)
     try:
         with standard_output():
             print_report(measured, output)
@@ -189,6 +176,9 @@ def doctor(storage: str, yes: bool) -> int:
 
 cli.add_command(history)
 cli.add_command(export)
+cli.add_command(why)
+cli.add_command(compare)
+cli.add_command(aa)
 
 
 def main() -> NoReturn:

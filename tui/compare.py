@@ -65,6 +65,11 @@ def _verdict(change: Change) -> Piece:
     return change_words(change.estimate)
 
 
+def increase_words(change: Change) -> str:
+    """``18 % slower`` for a change that is."""
+    return f"{100 * ((change.ratio or 1) - 1):.0f} % slower"
+
+
 def noise_lines(noise: Noise) -> Iterator[Line]:
     """What equal runs differ by."""
     pairs = f"{noise.pairs} pair{'s' if noise.pairs > 1 else ''} of equal runs"

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from state.bottleneck import bottleneck
+from state.limits import limits_of
 from state.plan import OPERATIONS
 from state.results import MethodResult
 from state.run import LoadResult, Run, SaveResult, TrialRecord
@@ -30,6 +32,11 @@ def _lines(run: Run, result: MethodResult) -> Iterator[str]:
         yield f"{operation.upper()}"
         if summary is not None:
             yield f"  median {format_seconds(summary.median_s)} s, {format_rate(summary.rate_bytes_per_s)}"
+            if summary.limit_fraction is not None:
+                yield f"  {summary.limit_fraction:.0%} of the storage's limit"
+            bound = bottleneck(result, operation, limits_of(run, result.run_id), run.environment.cores)
+            if bound is not None:
+                yield f"  bounded by {bound.sentence}"
         for record in run.records:
             if record.trial.method == result.method and record.trial.operation == operation:
                 yield from _trial(record)

@@ -1,11 +1,15 @@
-"""A run without the explorer: measure, show progress, and stop at once when told to."""
+"""A run without the explorer: measure, show progress, keep it, and stop at once when told to."""
 
 import asyncio
 import contextlib
 import signal
 
+import click
+from rich.console import Console
+
 from backends.host import new_request
 from backends.launcher import Launcher
+from state.errors import RequestError, WorkerError
 from state.plan import Plan
 from state.run import Run
 from state.session import Session, reduce
@@ -15,20 +19,33 @@ from tui.progress import ProgressDisplay
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-async def measure(plan: Plan, display: ProgressDisplay, keeper: Keeper | None) -> tuple[Run, int | None]:
-    """Measure a plan to its end, or until a signal stops it; a second signal does not wait for the worker.
+def measure_here(plan: Plan, *, quiet: bool, history: bool) -> tuple[Run, int | None]:
+    """Measure a plan with its progress on standard error.
 
     Args:
         plan: What to measure.
-        display: Where to show progress.
-        keeper: Of the history; None leaves the run out of it.
+        quiet: Show no progress.
+        history: Keep the run.
 
     Returns:
         The run with everything that was finished, and the number of the signal that stopped it, if one did.
 
     Raises:
-        WorkerError: If no worker can be started.
+        RequestError: If it was refused before anything was measured.
+        WorkerError: If no worker can be started, or it was refused for a fault of ours.
     """
+    notices: list[str] = []
+    keeper = Keeper(notices.append) if history else None
+    run, stopped_by = asyncio.run(_measure(plan, ProgressDisplay(Console(stderr=True), quiet=quiet), keeper))
+    for notice in notices:  # not before the display has left the terminal
+        click.echo(f"ckpt-tui: {notice}", err=True)
+    if run.refusal is not None and not run.has_results:
+        raise (WorkerError if run.refusal.ours else RequestError)(run.refusal.what, run.refusal.do)
+    return run, stopped_by
+
+
+async def _measure(plan: Plan, display: ProgressDisplay, keeper: Keeper | None) -> tuple[Run, int | None]:
+    """Measure a plan to its end, or until a signal stops it; a second signal does not wait for the worker."""
     launcher = Launcher()
     session = Session()
     stopped_by: int | None = None

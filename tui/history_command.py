@@ -4,7 +4,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -14,11 +14,13 @@ from tui.output import check_files, format_option, standard_output, write_files
 if TYPE_CHECKING:
     from state.history import History
 
-_REFERENCE = "RUN is an id, a part of one, a name, last, last~N or baseline."
+#: For the end of a command's help.
+RUN_REFERENCE: Final = "RUN is an id, a part of one, a name, last, last~N or baseline."
 
 
 @contextlib.contextmanager
-def _history() -> "Iterator[History]":
+def opened_history() -> "Iterator[History]":
+    """The history, with a word if something was wrong with it."""
     from state.history import History
 
     with History() as history:
@@ -27,7 +29,7 @@ def _history() -> "Iterator[History]":
         yield history
 
 
-@click.group(invoke_without_command=True, epilog=_REFERENCE)
+@click.group(invoke_without_command=True, epilog=RUN_REFERENCE)
 @click.option("--search", default="", metavar="WORDS", help="Only runs in which all of these words occur.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the newest N.  [default: all]")
 @click.option(
@@ -38,7 +40,7 @@ def history(context: click.Context, /, search: str, limit: int | None, output: s
     """List the runs that were kept, newest first, and look after them."""
     if context.invoked_subcommand is not None:
         return 0
-    with _history() as kept:
+    with opened_history() as kept:
         entries = kept.runs(search, limit)
     from tui.history_report import print_entries
 
@@ -47,12 +49,12 @@ def history(context: click.Context, /, search: str, limit: int | None, output: s
     return 0
 
 
-@history.command(epilog=_REFERENCE)
+@history.command(epilog=RUN_REFERENCE)
 @format_option
 @click.argument("run", metavar="RUN")
 def show(run: str, output: str) -> int:
     """Show a run as `ckpt-tui run` did."""
-    with _history() as kept:
+    with opened_history() as kept:
         found = kept.find(run)
     from tui.report import print_report
 
@@ -61,42 +63,42 @@ def show(run: str, output: str) -> int:
     return 0
 
 
-@history.command(epilog=_REFERENCE)
+@history.command(epilog=RUN_REFERENCE)
 @click.argument("run", metavar="RUN")
 @click.argument("text", metavar="NAME")
 def name(run: str, text: str) -> int:
     """Call a run by a name of its own; an empty NAME takes it away."""
-    with _history() as kept:
+    with opened_history() as kept:
         kept.name(kept.resolve(run), text)
     return 0
 
 
-@history.command(epilog=_REFERENCE)
+@history.command(epilog=RUN_REFERENCE)
 @click.argument("run", metavar="RUN")
 @click.argument("tags", metavar="TAG...", nargs=-1, required=True)
 def tag(run: str, tags: tuple[str, ...]) -> int:
     """Give a run tags."""
-    with _history() as kept:
+    with opened_history() as kept:
         kept.tag(kept.resolve(run), *tags)
     return 0
 
 
-@history.command(epilog=_REFERENCE)
+@history.command(epilog=RUN_REFERENCE)
 @click.argument("run", metavar="RUN")
 @click.argument("tags", metavar="TAG...", nargs=-1, required=True)
 def untag(run: str, tags: tuple[str, ...]) -> int:
     """Take tags away from a run."""
-    with _history() as kept:
+    with opened_history() as kept:
         kept.untag(kept.resolve(run), *tags)
     return 0
 
 
-@history.command(epilog=_REFERENCE)
+@history.command(epilog=RUN_REFERENCE)
 @click.argument("runs", metavar="RUN...", nargs=-1, required=True)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 def delete(runs: tuple[str, ...], yes: bool) -> int:
     """Delete runs for good, after asking."""
-    with _history() as kept:
+    with opened_history() as kept:
         run_ids = list(dict.fromkeys(kept.resolve(run) for run in runs))
         listed = ", ".join(run_ids)
         if not yes:
@@ -110,14 +112,14 @@ def delete(runs: tuple[str, ...], yes: bool) -> int:
     return 0
 
 
-@history.command(epilog=_REFERENCE)
+@history.command(epilog=RUN_REFERENCE)
 @click.argument("run", metavar="RUN", required=False)
 @click.option("--clear", is_flag=True, help="Let no run be the baseline.")
 def baseline(run: str | None, clear: bool) -> int:
     """Make a run the baseline that others are compared with, or say which is."""
     if clear and run is not None:
         raise RequestError(f"both {run} and --clear are given", "give one of them")
-    with _history() as kept:
+    with opened_history() as kept:
         if clear:
             kept.set_baseline(None)
         elif run is not None:
@@ -136,7 +138,7 @@ def import_(paths: tuple[Path, ...], overwrite: bool) -> int:
     """Take in runs that were exported as .json."""
     from state.export import read_export
 
-    with _history() as kept:
+    with opened_history() as kept:
         for path in paths:
             run = read_export(path)
             try:
@@ -147,7 +149,7 @@ def import_(paths: tuple[Path, ...], overwrite: bool) -> int:
     return 0
 
 
-@click.command(epilog=_REFERENCE)
+@click.command(epilog=RUN_REFERENCE)
 @click.argument("run", metavar="RUN")
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
@@ -157,7 +159,7 @@ def export(run: str, paths: tuple[Path, ...], overwrite: bool) -> int:
     The suffix decides: .csv, .samples.csv, .json, .md, .png or .svg.
     """
     check_files(paths, overwrite=overwrite)
-    with _history() as kept:
+    with opened_history() as kept:
         found = kept.find(run)
     return 0 if write_files(found, paths, overwrite=overwrite) else 1
 

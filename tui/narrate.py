@@ -2,6 +2,7 @@
 
 from state.events import (
     Event,
+    MachineMeasured,
     ModelBuilding,
     ModelReady,
     RunFinished,
@@ -12,7 +13,7 @@ from state.events import (
 )
 from state.export import model_line
 from state.session import Session
-from state.units import format_seconds
+from state.units import format_rate, format_seconds
 
 
 def narrate(session: Session, event: Event) -> tuple[str, ...]:
@@ -30,6 +31,16 @@ def narrate(session: Session, event: Event) -> tuple[str, ...]:
             return (f"building {model_line(run)}",)
         case ModelReady():
             return (f"ready in {format_seconds(event.build_s)} s: {model_line(run)}",)
+        case MachineMeasured() if event.failure is not None:
+            return (f"what the machine gives was not measured: {event.failure.what}",)
+        case MachineMeasured():
+            rates = {
+                "memory copies": event.limits.memory_copy_bytes_per_s,
+                f"{run.plan.codec} encodes": event.limits.codec_encode_bytes_per_s,
+                "decodes": event.limits.codec_decode_bytes_per_s,
+            }
+            known = ", ".join(f"{what} {format_rate(rate)}" for what, rate in rates.items() if rate is not None)
+            return (f"one core: {known}",) if known else ()
         case TrialFinished() | TrialFailed():
             record = run.records[event.trial]
             outcome = (

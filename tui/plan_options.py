@@ -14,7 +14,7 @@ _DEFAULT: Final = Plan()
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-class _Parsed(click.ParamType[Any]):
+class Parsed(click.ParamType[Any]):
     """A value that one of our own parsers reads; its refusal names the option."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
@@ -22,13 +22,14 @@ class _Parsed(click.ParamType[Any]):
         self._parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
         try:
             return self._parse(str(value))
         except CkptTuiError as error:
             self.fail(str(error), param, ctx)
 
 
-_SIZE: Final = _Parsed("size", parse_size)
+_SIZE: Final = Parsed("size", parse_size)
 
 _OPTIONS: Final = (
     click.option("--model", default="demo", show_default=True, help="Preset, folder or file with weights, or hub id."),
@@ -60,7 +61,7 @@ _OPTIONS: Final = (
     ),
     click.option(
         "--codec",
-        type=_Parsed("codec", Codec.parse),
+        type=Parsed("codec", Codec.parse),
         default="gzip",
         show_default=True,
         metavar="NAME[:LEVEL]",
@@ -70,14 +71,14 @@ _OPTIONS: Final = (
     click.option("--repeats", type=int, default=_DEFAULT.repeats, show_default=True, help="Number of rounds."),
     click.option(
         "--precision",
-        type=_Parsed("percentage", parse_share),
+        type=Parsed("percentage", parse_share),
         metavar="PERCENT",
         help="Add rounds until every interval is within this, such as 5%.  [default: none]",
     ),
     click.option(
         "--budget",
         "budget_s",
-        type=_Parsed("duration", parse_duration),
+        type=Parsed("duration", parse_duration),
         metavar="TIME",
         help="Add none that would end after this time, such as 10min.  [default: none]",
     ),

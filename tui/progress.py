@@ -11,6 +11,7 @@ from rich.text import Text
 
 from state.events import Event, RunRequested
 from state.export import model_line
+from state.plan import LIMIT
 from state.results import MethodResult, method_results
 from state.run import Run
 from state.session import Progress, Session, run_left_s
@@ -109,6 +110,9 @@ def _table(run: Run, progress: Progress | None) -> Table:
             table.add_row(name, f"{current.operation} {progress.phase or 'start'}", bar, _flow(progress))
         else:
             table.add_row(name, f"{result.rounds_done}/{run.plan.repeats}", "", _outcome(result))
+    if progress is not None and current is not None and current.method == LIMIT:
+        name = Text("▶ the device's limit", style=_STYLES["running"])
+        table.add_row(name, f"{current.operation} {progress.phase or 'start'}", "", _flow(progress))
     return table
 
 

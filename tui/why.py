@@ -9,9 +9,10 @@ from state.optimizations import BASELINE, CELLS
 from state.plan import Plan
 from state.statistics import Estimate
 from state.steps import SWITCHES, Switch
-from state.units import format_bytes, format_factor, format_seconds, size_argument
+from state.units import format_bytes, format_seconds, size_argument
 from tui.pieces import Line, Meaning, Piece
 from tui.rows import Glyphs
+from tui.words import change_words
 
 MEASURES: Final[dict[Measure, str]] = {"save": "Save time", "load": "Load time", "size": "Size on disk"}
 _NAME_WIDTH: Final = 15
@@ -76,20 +77,7 @@ def _change(found: Effects, change: Estimate, glyphs: Glyphs) -> Piece:
         percent = 100 * math.expm1(change.value)
         meaning: Meaning = "dim" if abs(percent) < 0.05 else "faster" if percent < 0 else "slower"
         return (f"{percent:+.1f} %" if meaning != "dim" else "same size", meaning)
-    mark = glyphs.estimate if found.estimated else ""
-    size = f"{mark}{format_factor(math.exp(abs(change.value)))}"
-    words = f"{size} {'faster' if change.value < 0 else 'slower'}"
-    if change.low is None or change.high is None:
-        return words, "plain"
-    if not change.is_shown:
-        return f"no effect shown ({_range(-change.high, -change.low)})", "dim"
-    meaning = "faster" if change.value < 0 else "slower"
-    return f"{words} ({_range(*sorted((abs(change.low), abs(change.high))))})", meaning
-
-
-def _range(low: float, high: float) -> str:
-    """Two ends of an interval as factors: ``2.51–2.90``."""
-    return f"{format_factor(math.exp(low))[1:]}–{format_factor(math.exp(high))[1:]}"
+    return change_words(change, glyphs.estimate if found.estimated else "")
 
 
 # Parts -------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Names of methods and where their classes are. Imports no method and no library, so anybody may list them.
 
 A third party adds methods through the entry-point group `ckpt_tui.methods`: the entry's name is the method's, its
-value ``module:Class`` names a `backends.methods.base.Method`. A name of ours cannot be taken.
+value ``module:Class`` names a `backends.methods.base.Method`. A name of ours cannot be taken, nor the limit's.
 """
 
 import importlib
@@ -13,7 +13,7 @@ import msgspec
 
 from state.errors import UnavailableError
 from state.optimizations import CELLS
-from state.plan import SIX, Plan
+from state.plan import LIMIT, SIX, Plan
 
 if TYPE_CHECKING:
     from backends.methods.base import Method
@@ -58,6 +58,8 @@ def entries() -> dict[str, Entry]:
     own = [*SIX, *(name for name in _OWN if name not in SIX)]
     found = {name: _OWN[name] for name in own}
     for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name):
+        if point.name == LIMIT:
+            continue
         provider = point.dist.name if point.dist else "unknown"
         found.setdefault(point.name, Entry(point.name, point.value, f"from {provider}", provider=provider))
     return found

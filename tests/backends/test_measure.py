@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from backends import pagecache
-from backends.measure import Trial, prove
+from backends.measure import MethodTrial, prove
 from backends.methods.pytorch import FILE_NAME, PyTorch
 from backends.methods.registry import create
 from backends.pagecache import Residency, can_drop_caches, evict, residency
@@ -48,16 +48,16 @@ class Bench:
         self.folder = disk / "checkpoint"
         self.phases: list[str] = []
 
-    def _trial(self, operation: Operation) -> Trial:
+    def _trial(self, state: StateDict, operation: Operation) -> MethodTrial:
         self.phases.clear()
         method = create(self.plan.methods[0], self.plan)
-        return Trial(method, self.plan, operation, lambda phase, moved_bytes: self.phases.append(phase))
+        return MethodTrial(method, state, self.plan, operation, lambda phase, moved_bytes: self.phases.append(phase))
 
     def save(self, state: StateDict) -> SaveResult:
-        return self._trial("save").save(state, self.folder)
+        return self._trial(state, "save").save(self.folder)
 
     def load(self, source: StateDict) -> LoadResult:
-        return self._trial("load").load(source, self.folder)
+        return self._trial(source, "load").load(self.folder)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -227,9 +227,9 @@ def test_a_load_that_did_not_bring_the_bytes_to_the_device_is_no_result(
     method: PyTorch, words: str, disk: Path, state: StateDict
 ) -> None:
     plan = Plan(methods=("pytorch",))
-    Trial(method, plan, "save", lambda phase, moved_bytes: None).save(state, disk / "checkpoint")
+    MethodTrial(method, state, plan, "save", lambda phase, moved_bytes: None).save(disk / "checkpoint")
     with pytest.raises(VerificationError, match=words):
-        Trial(method, plan, "load", lambda phase, moved_bytes: None).load(state, disk / "checkpoint")
+        MethodTrial(method, state, plan, "load", lambda phase, moved_bytes: None).load(disk / "checkpoint")
 
 
 def noting(name: str, function: Callable[..., object], calls: list[str]) -> Callable[..., object]:

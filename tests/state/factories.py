@@ -1,13 +1,18 @@
 """Small plans, models and runs for tests."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from state.environment import Environment, FileSystem
 from state.events import Event, ModelReady, RunFinished, RunRequested, TrialFinished, TrialStarted
 from state.model import Model, TensorInfo
-from state.plan import Plan, schedule
+from state.plan import Operation, Plan, schedule
 from state.run import Cost, LoadResult, Run, SaveResult
 from state.session import Session, reduce
+
+#: Method and operation -> the time of each round, in seconds.
+Times = Mapping[tuple[str, str], list[float]] | Mapping[tuple[str, Operation], list[float]]
 
 MODEL = Model("tiny", "made for a test", (TensorInfo("w", "float16", (1000, 500), 1_000_000),), gzip_ratio=0.9)
 ENVIRONMENT = Environment(hostname="here", storage="/disk", filesystem=FileSystem("ext4", "/", "/dev/x"), cores=2)
@@ -26,11 +31,11 @@ def load(time_s: float) -> LoadResult:
     return LoadResult(time_s, "cold", 0, True, COST, {"measure": time_s})
 
 
-def events(plan: Plan, times: dict[tuple[str, str], list[float]]) -> list[Event]:
+def events(plan: Plan, times: Times) -> list[Event]:
     """What happens in a run whose trials take these times; trials without one never start."""
     happened: list[Event] = [request(plan), ModelReady(MODEL, 0.1)]
     for number, trial in enumerate(schedule(plan)):
-        samples = times.get((trial.method, trial.operation), [])
+        samples = next((s for kind, s in times.items() if kind == (trial.method, trial.operation)), [])
         if trial.round <= len(samples):
             time_s = samples[trial.round - 1]
             result = save(time_s) if trial.operation == "save" else load(time_s)
@@ -38,7 +43,7 @@ def events(plan: Plan, times: dict[tuple[str, str], list[float]]) -> list[Event]
     return happened
 
 
-def run_of(plan: Plan, times: dict[tuple[str, str], list[float]], *, finished: bool = True) -> Run:
+def run_of(plan: Plan, times: Times, *, finished: bool = True) -> Run:
     session = Session()
     for event in [*events(plan, times), *([RunFinished(cancelled=False)] if finished else [])]:
         session = reduce(session, event)

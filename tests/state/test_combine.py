@@ -53,7 +53,10 @@ def test_a_factor_across_runs_is_an_estimate_everywhere_and_the_advice_says_why(
         ("t5x", NEW, "true"),
     ]
     samples = list(csv.DictReader(io.StringIO(to_samples_csv(both).decode())))
-    assert {(row["method"], row["run_id"]) for row in samples} == {("tensorstore", OLD), ("t5x", NEW)}
+    assert {(row["method"], row["run_id"]) for row in samples} == {
+        *(("tensorstore", OLD), ("t5x", NEW)),
+        *(("limit", OLD), ("limit", NEW)),
+    }
 
 
 def test_a_run_that_measured_nothing_yet_does_not_hide_older_results() -> None:

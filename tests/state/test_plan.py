@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from state.errors import RequestError
 from state.model import Model, TensorInfo
 from state.optimizations import CELLS, Optimizations
-from state.plan import SIX, Needs, Plan, Room, expand_methods, needs, schedule, shortage
+from state.plan import LIMIT, SIX, Needs, Plan, Room, expand_methods, needs, schedule, shortage
 
 plans = st.builds(
     Plan,
@@ -19,9 +19,10 @@ plans = st.builds(
 
 
 @given(plans)
-def test_every_round_has_every_method_once_saved_and_then_loaded(plan: Plan) -> None:
+def test_every_round_has_every_method_and_the_limit_once_saved_and_then_loaded(plan: Plan) -> None:
     trials = schedule(plan)
-    expected = {(r, m, op) for r in range(1, plan.repeats + 1) for m in plan.methods for op in ("save", "load")}
+    methods = (*plan.methods, LIMIT)
+    expected = {(r, m, op) for r in range(1, plan.repeats + 1) for m in methods for op in ("save", "load")}
     assert Counter((t.round, t.method, t.operation) for t in trials) == Counter(expected)
     for saved, loaded in zip(trials[::2], trials[1::2], strict=True):
         assert (saved.operation, loaded.operation) == ("save", "load")
@@ -37,10 +38,17 @@ def test_rounds_are_shuffled_differently_and_by_the_seed() -> None:
     assert len({tuple(t.method for t in trials if t.round == number) for number in range(1, 21)}) > 10
 
 
+def test_the_limit_comes_anywhere_among_the_methods() -> None:
+    trials = schedule(Plan(methods=("pytorch", "t5x"), repeats=40))
+    places = {n % 6 for n, trial in enumerate(trials) if (trial.method, trial.operation) == (LIMIT, "save")}
+    assert places == {0, 2, 4}
+
+
 @pytest.mark.parametrize(
     ("values", "limit"),
     [
         ({"methods": ()}, "at least one"),
+        ({"methods": ("pytorch", "limit")}, "'limit' is no method"),
         ({"concurrency": 0}, "1 to 4096"),
         ({"concurrency": 5000}, "1 to 4096"),
         ({"chunk_bytes": 1000}, "64KiB to 1GiB"),

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from state.events import (
     CheckpointDeleted,
     Event,
+    MachineMeasured,
     ModelBuilding,
     ModelReady,
     PhaseEntered,
@@ -18,19 +19,22 @@ from state.events import (
     TrialStarted,
     WorkerReady,
 )
-from state.plan import Plan, schedule
-from state.run import FINAL, Failure, SaveResult
+from state.plan import LIMIT, Plan, schedule
+from state.results import method_results
+from state.run import FINAL, Failure, Limits, SaveResult
 from state.session import Session, reduce, run_left_s
 from tests.state.factories import MODEL, events, load, request, save
 
-PLAN = Plan(methods=("pytorch", "t5x"), repeats=2)  # 8 trials
+PLAN = Plan(methods=("pytorch", "t5x"), repeats=2)  # 12 trials: the limit is measured in each round, too
+EVERYTHING = (*PLAN.methods, LIMIT)
 FAILURE = Failure("it broke", "mend it")
 
-trials = st.integers(-1, 12)
+trials = st.integers(-1, 18)
 any_event: st.SearchStrategy[Event] = st.one_of(
     st.builds(WorkerReady, st.just(1), st.just(1), st.just(1.0)),
     st.just(request(PLAN)),
     st.sampled_from([ModelBuilding(MODEL), ModelReady(MODEL, 1.0)]),
+    st.sampled_from([MachineMeasured(Limits(gzip_bytes_per_s=1.0)), MachineMeasured(Limits(), FAILURE)]),
     st.just(RunRefused(FAILURE)),
     st.builds(TrialStarted, trials, st.just(77), st.integers(0, 10**9)),
     st.builds(
@@ -84,7 +88,7 @@ def test_any_order_of_events_keeps_the_session_sound(happened: list[Event]) -> N
 
 def test_a_run_from_beginning_to_end() -> None:
     session = Session()
-    for event in [*events(PLAN, {(m, op): [1.0, 2.0] for m in PLAN.methods for op in ("save", "load")})]:
+    for event in events(PLAN, {(m, op): [1.0, 2.0] for m in EVERYTHING for op in ("save", "load")}):
         session = reduce(session, event)
     session = reduce(session, CheckpointDeleted(0, 0.25))
     session = reduce(session, RunFinished(cancelled=False))
@@ -119,7 +123,7 @@ def test_a_cancelled_run_keeps_what_was_finished() -> None:
     for event in [*events(PLAN, {("pytorch", "save"): [1.0]}), RunFinished(cancelled=True)]:
         session = reduce(session, event)
     assert session.run is not None
-    assert sorted(record.status for record in session.run.records) == ["cancelled"] * 7 + ["done"]
+    assert sorted(record.status for record in session.run.records) == ["cancelled"] * 11 + ["done"]
 
 
 def test_an_added_round_goes_on_after_the_rounds_before_it() -> None:
@@ -145,11 +149,39 @@ def test_a_dead_worker_costs_the_trial_that_ran() -> None:
 
 def test_the_time_left_is_known_once_every_kind_of_trial_was_seen() -> None:
     plan = Plan(methods=("pytorch",), repeats=3)
+    limit = {(LIMIT, "save"): [0.5], (LIMIT, "load"): [0.5]}
     session = Session()
-    for event in events(plan, {("pytorch", "save"): [2.0]}):
+    for event in events(plan, limit | {("pytorch", "save"): [2.0]}):
         session = reduce(session, event)
     assert session.run is not None
     assert run_left_s(session.run, session.progress) is None
-    for event in events(plan, {("pytorch", "save"): [2.0], ("pytorch", "load"): [1.0]}):
+    for event in events(plan, limit | {("pytorch", "save"): [2.0], ("pytorch", "load"): [1.0]}):
         session = reduce(session, event)
-    assert run_left_s(session.run, session.progress) == 6.0 if session.run else False
+    assert run_left_s(session.run, session.progress) == 8.0 if session.run else False
+
+
+def test_what_a_worker_that_took_over_could_not_measure_is_kept_from_the_first() -> None:
+    session = Session()
+    for event in (request(PLAN), MachineMeasured(Limits(gzip_bytes_per_s=1.0)), MachineMeasured(Limits(), FAILURE)):
+        session = reduce(session, event)
+    assert session.run is not None
+    assert session.run.limits == Limits(gzip_bytes_per_s=1.0)
+    assert any("was not measured (it broke)" in sentence for sentence in session.run.advice)
+
+
+def test_a_failed_limit_is_told_in_the_advice_and_nothing_else_fails() -> None:
+    plan = Plan(methods=("pytorch",), repeats=2)
+    session = Session()
+    for event in events(plan, {("pytorch", op): [1.0, 1.0] for op in ("save", "load")}):
+        session = reduce(session, event)
+    first, second = (n for n, t in enumerate(schedule(plan)) if (t.method, t.operation) == (LIMIT, "load"))
+    for event in (TrialFailed(first - 1, FAILURE), TrialFailed(first, Failure("no checkpoint"))):
+        session = reduce(session, event)
+    assert session.run is not None
+    assert "The device's limit was not measured (it broke)" in session.run.advice[0]
+    for event in (TrialStarted(second - 1, 7, 1), TrialFinished(second - 1, save(1.0)), TrialStarted(second, 7, 1)):
+        session = reduce(session, event)
+    session = reduce(reduce(session, TrialFinished(second, load(1.0))), RunFinished(cancelled=False))
+    assert session.run is not None
+    assert "was not measured in every round (it broke)" in session.run.advice[0]
+    assert [result.status for result in method_results(session.run)] == ["done"]

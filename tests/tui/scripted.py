@@ -24,7 +24,7 @@ from state.events import (
     TrialStarted,
     WorkerReady,
 )
-from state.plan import SIX, Plan, schedule
+from state.plan import LIMIT, SIX, Plan, schedule
 from state.run import Failure
 from state.settings import Settings
 from tests.state.factories import MODEL, load, save
@@ -33,7 +33,7 @@ from tui.app import ExplorerApp
 METHODS: Final = (*SIX, "ts+concurrency+chunks", "ts+concurrency+compression", "ts+chunks+compression")
 #: Where a script waits until the test lets it go on, or the run is cancelled.
 HOLD: Final = object()
-_SAVES_S: Final = dict(zip(METHODS, (0.11, 6.4, 1.72, 2.3, 0.2, 8.0, 0.15, 3.0, 1.8), strict=True))
+_SAVES_S: Final = dict(zip((*METHODS, LIMIT), (0.11, 6.4, 1.72, 2.3, 0.2, 8.0, 0.15, 3.0, 1.8, 0.06), strict=True))
 FAILURE: Final = Failure(
     "killed (SIGKILL): out of memory, or by somebody's hand", "choose a smaller --size", "Traceback\nMemoryError"
 )
@@ -56,10 +56,16 @@ def smooth(request: RunRequested) -> Iterable[Any]:
         yield TrialFinished(number, result)
 
 
-def held_in(trial_number: int) -> Script:
-    """Like `smooth`, but this trial stays at 62 % until it is let go."""
+def method_trials(plan: Plan) -> list[int]:
+    """The numbers of the methods' trials, in the order of the schedule."""
+    return [number for number, trial in enumerate(schedule(plan)) if trial.method != LIMIT]
+
+
+def held_in(method_trial: int) -> Script:
+    """Like `smooth`, but this one of the methods' trials stays at 62 % until it is let go."""
 
     def script(request: RunRequested) -> Iterable[Any]:
+        trial_number = method_trials(request.plan)[method_trial]
         for event in smooth(request):
             yield event
             if isinstance(event, TrialStarted) and event.trial == trial_number:

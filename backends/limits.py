@@ -1,0 +1,205 @@
+"""The storage device's limit: what it gives a plain aligned writer or reader of the model's bytes.
+
+It goes through the protocol of every trial (`backends.measure`) and obeys the same rules as the methods. A durable save
+is one preallocated file, written past the page cache and synced; a cold load reads that file past the page cache into a
+few buffers that are used again and again, so nothing is kept and nothing but the device and the kernel's way to it is
+measured. This is how fio measures a device (https://fio.readthedocs.io, ``direct=1 end_fsync=1``). Where saves are
+buffered or loads are warm, the page cache is part of what methods get, so the limit goes through it as well.
+
+Which block size and how many requests at a time suit a device differs by a factor of two and more between devices.
+Some are tried before the clock starts, on a part of the bytes, and the best is taken.
+"""
+
+import errno
+import mmap
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from backends.measure import Report, Trial
+from backends.storage import preallocate, sync_path, sync_tree
+from backends.tensors import VerificationError
+from state.plan import Operation, Plan
+from state.units import MIB
+
+FILE_NAME: Final = "limit.bin"
+#: Reading and writing past the page cache; 0 where the system has no such thing (macOS).
+_DIRECT: Final = getattr(os, "O_DIRECT", 0)
+#: How much each pattern may move before the clock, and how long all of them together may take.
+_TRY_BYTES: Final = 64 * MIB
+_TRY_S: Final = 1.0
+_COMPARE_BYTES: Final = 16 * MIB
+
+
+class Pattern(NamedTuple):
+    """How a file is written or read: the size of one request, and how many are in flight."""
+
+    block_bytes: int
+    depth: int
+
+
+#: The most promising first, since time may run out.
+PATTERNS: Final = (
+    Pattern(MIB, 8),
+    Pattern(4 * MIB, 4),
+    Pattern(16 * MIB, 2),
+    Pattern(4 * MIB, 1),
+    Pattern(16 * MIB, 4),
+)
+_MOST_THREADS: Final = max(pattern.depth for pattern in PATTERNS)
+_BUFFER_BYTES: Final = max(pattern.block_bytes * pattern.depth for pattern in PATTERNS)
+
+
+class LimitTrial(Trial):
+    """A trial of the limit.
+
+    Args:
+        source: Memory that begins on a page and ends on one, with as many bytes as the model has.
+        plan: What to measure.
+        operation: Which half.
+        report: Told every phase.
+    """
+
+    def __init__(self, source: memoryview, plan: Plan, operation: Operation, report: Report) -> None:
+        super().__init__(plan, operation, report)
+        self._source = source
+        self._threads = ThreadPoolExecutor(_MOST_THREADS)
+        self._buffers = memoryview(mmap.mmap(-1, _BUFFER_BYTES if operation == "load" else mmap.PAGESIZE))
+        # The page cache belongs to what is measured where saves are buffered and where loads are warm.
+        self._through_cache = not self._durable if operation == "save" else plan.cache == "warm"
+        self._direct = bool(_DIRECT) and not self._through_cache
+        self._pattern = PATTERNS[0]
+        self._tried: list[dict[str, float]] = []
+
+    def _warm_up(self, folder: Path) -> None:
+        """Bring up threads and buffers, and find the pattern that suits the device."""
+        try:
+            self._choose(folder)
+        except OSError as error:
+            if not self._direct or error.errno != errno.EINVAL:
+                raise
+            self._direct = False  # the file system has no way past the page cache
+            self._choose(folder)
+
+    def _choose(self, folder: Path) -> None:
+        attempt = self._try_write if self._operation == "save" else self._try_read
+        attempt(folder, PATTERNS[0], 0)  # the first to come pays for threads and page faults
+        start_s, times_s = time.perf_counter(), dict[Pattern, float]()
+        for number, pattern in enumerate(PATTERNS):
+            times_s[pattern] = attempt(folder, pattern, number)
+            if time.perf_counter() - start_s > _TRY_S:
+                break
+        self._pattern = min(times_s, key=times_s.__getitem__)
+        size_bytes = min(len(self._source), _TRY_BYTES)
+        self._tried = [
+            {**pattern._asdict(), "rate_bytes_per_s": size_bytes / time_s} for pattern, time_s in times_s.items()
+        ]
+
+    def _try_write(self, folder: Path, pattern: Pattern, number: int) -> float:
+        path = folder.with_name(f"{folder.name}-{FILE_NAME}")
+        start_s = time.perf_counter()
+        try:
+            self._write_file(path, self._source[:_TRY_BYTES], pattern)
+            if self._durable:
+                sync_path(path)
+            return time.perf_counter() - start_s
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _try_read(self, folder: Path, pattern: Pattern, number: int) -> float:
+        # Each pattern reads another part, since the device may remember what it was asked for.
+        parts = max(1, len(self._source) // _TRY_BYTES)
+        start = number % parts * _TRY_BYTES
+        start_s = time.perf_counter()
+        self._read_file(folder / FILE_NAME, start, min(len(self._source), start + _TRY_BYTES), pattern)
+        return time.perf_counter() - start_s
+
+    def _write(self, folder: Path) -> None:
+        self._write_file(folder / FILE_NAME, self._source, self._pattern)
+
+    def _sync(self, folder: Path) -> None:
+        sync_tree(folder)
+
+    def _read(self, folder: Path) -> None:
+        self._read_file(folder / FILE_NAME, 0, len(self._source), self._pattern)
+
+    def _verify(self, folder: Path) -> None:
+        """Compare the file with the source: what was read was not kept."""
+        with (folder / FILE_NAME).open("rb") as file:
+            for start in range(0, len(self._source), _COMPARE_BYTES):
+                expected = np.frombuffer(self._source[start : start + _COMPARE_BYTES], np.uint8)
+                if not np.array_equal(np.fromfile(file, np.uint8, _COMPARE_BYTES), expected):
+                    raise VerificationError(f"the limit's file differs within 16 MiB of byte {start:,}")
+
+    def _spec(self) -> dict[str, Any]:
+        spec = {
+            **self._pattern._asdict(),
+            "direct": self._direct,
+            "tried": self._tried,
+        }
+        if self._operation == "save":
+            spec["synced"] = self._durable
+        if self._through_cache:
+            spec["note"] = "through the page cache, as this run's rules ask for"
+        elif not self._direct:
+            spec["note"] = "through the page cache: the file system has no way past it"
+        return spec
+
+    def _synchronise(self) -> None:
+        """Nothing works on its own: a request returns when it is done."""
+
+    def _open(self, path: Path, flags: int) -> int:
+        return os.open(path, flags | (_DIRECT if self._direct else 0), 0o666)
+
+    def _write_file(self, path: Path, source: memoryview, pattern: Pattern) -> None:
+        fd = self._open(path, os.O_WRONLY | os.O_CREAT)
+
+        def write(slot: int, start: int, end: int) -> None:
+            while start < end:
+                start += os.pwrite(fd, source[start:end], start)
+
+        try:
+            preallocate(fd, len(source))
+            self._transfer(write, 0, len(source), pattern)
+        finally:
+            os.close(fd)
+
+    def _read_file(self, path: Path, start: int, end: int, pattern: Pattern) -> None:
+        fd = self._open(path, os.O_RDONLY)
+
+        def read(slot: int, start: int, end: int) -> None:
+            buffer = self._buffers[slot * pattern.block_bytes :]
+            while start < end:
+                count = os.preadv(fd, [buffer[: end - start]], start)
+                if not count:
+                    raise VerificationError(f"the limit's file ends at byte {start:,}")
+                start += count
+
+        try:
+            self._transfer(read, start, end, pattern)
+        finally:
+            os.close(fd)
+
+    def _transfer(self, request: Callable[[int, int, int], None], start: int, end: int, pattern: Pattern) -> None:
+        """Make requests for [start, end) block by block, as many at a time as the pattern says.
+
+        Args:
+            request: Given the number of its place among those in flight, and its own start and end.
+            start: First byte.
+            end: After the last byte.
+            pattern: Sizes and depth.
+        """
+        starts = iter(range(start, end, pattern.block_bytes))  # shared: taking the next is one step of the interpreter
+
+        def work(slot: int) -> None:
+            for block in starts:
+                request(slot, block, min(end, block + pattern.block_bytes))
+
+        # Waiting for each in turn raises the first error only after its thread is done with the file.
+        for job in [self._threads.submit(work, slot) for slot in range(pattern.depth)]:
+            job.result()
