@@ -16,14 +16,16 @@ other, so they overlap and need not add up to one. The one that explains enough 
 5. **The method itself**: it waits for none of these. Usually that is work done one step after the other.
 """
 
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from state.plan import Operation
-from state.results import MethodResult
 from state.run import Limits
 from state.units import format_seconds
+
+if TYPE_CHECKING:
+    from state.results import MethodResult
 
 Cause = Literal["storage", "CPU", "metadata", "the method itself"]
 
@@ -51,7 +53,7 @@ class Bottleneck(msgspec.Struct, frozen=True):
     sentence: str
 
 
-def bottleneck(result: MethodResult, operation: Operation, limits: Limits, cores: int | None) -> Bottleneck | None:
+def bottleneck(result: "MethodResult", operation: Operation, limits: Limits, cores: int | None) -> Bottleneck | None:
     """What bounds a method's save or load.
 
     Args:
@@ -64,7 +66,7 @@ def bottleneck(result: MethodResult, operation: Operation, limits: Limits, cores
         The cause, or None where the operation or the limits that it takes to tell were not measured.
     """
     saves = operation == "save"
-    summary = result.save if saves else result.load
+    summary = result.of(operation)
     rate_bytes_per_s = limits.write_bytes_per_s if saves else limits.read_bytes_per_s
     if summary is None or not summary.median_s or not rate_bytes_per_s or cores is None:
         return None
@@ -102,14 +104,14 @@ def bottleneck(result: MethodResult, operation: Operation, limits: Limits, cores
     return Bottleneck("the method itself", max(parts.values()), f"the method itself: of its time, {known}")
 
 
-def _codec_share(result: MethodResult, rate_bytes_per_s: float | None, time_s: float) -> float:
+def _codec_share(result: "MethodResult", rate_bytes_per_s: float | None, time_s: float) -> float:
     """The part of a time that one core takes for the codec; 0 without a codec."""
     if result.codec is None or not rate_bytes_per_s:
         return 0.0
     return (result.logical_bytes or 0) / rate_bytes_per_s / time_s
 
 
-def _files(result: MethodResult, file_s: float | None) -> str:
+def _files(result: "MethodResult", file_s: float | None) -> str:
     return f"metadata: {result.file_count or 0:,} files at {format_seconds(1000 * (file_s or 0.0))} ms each"
 
 

@@ -23,7 +23,7 @@ from state.plan import Plan
 from state.results import MethodResult, OperationSummary, method_results
 from state.run import SCHEMA_VERSION, Failure, Limits, LoadResult, Run, RunStatus, SaveResult, TrialRecord
 from state.statistics import half_width, improvement_percent
-from state.units import format_bytes, format_factor, format_seconds, size_argument
+from state.units import format_bytes, format_factor, format_rate, format_seconds, size_argument
 
 
 def to_json(run: Run) -> bytes:
@@ -182,6 +182,7 @@ def to_markdown(run: Run) -> bytes:
         f"- Model: {model_line(run) if model else plan.model}",
         f"- Storage: {environment.storage} ({environment.filesystem.type}), saves {plan.durability}, "
         f"loads {plan.cache}, {rounds_words(plan.repeats)}, seed {plan.seed}, device {plan.device}",
+        f"- Limit: {limits_line(run) or 'not measured'}",
         f"- Machine: {environment.cpu}, {environment.cores} cores, {environment.system}, Python {environment.python}",
         f"- Libraries: {', '.join(f'{name} {version}' for name, version in environment.libraries.items())}",
         "",
@@ -209,7 +210,8 @@ def model_line(run: Run) -> str:
 
 
 TABLE_HEADINGS: Final = (
-    *("method", "save s", "load s", "cache", "size", "files", "save vs tensorstore", "load vs tensorstore", "state"),
+    *("method", "save s", "load s", "cache", "size", "files", "save vs tensorstore", "load vs tensorstore"),
+    *("of limit", "bound by", "state"),
 )
 
 
@@ -225,6 +227,8 @@ def table_rows(run: Run) -> list[tuple[str, ...]]:
             f"{result.file_count:,}" if result.file_count is not None else "",
             _improvement(result.save),
             _improvement(result.load),
+            limit_words(result),
+            bound_words(result),
             state_words(result),
         )
         for result in method_results(run)
@@ -242,8 +246,45 @@ def _time(summary: OperationSummary | None) -> str:
 def _improvement(summary: OperationSummary | None) -> str:
     if summary is None or summary.speedup_vs_tensorstore is None:
         return ""
-    speedup = summary.speedup_vs_tensorstore
-    return f"{speedup_words(summary)} ({improvement_percent(speedup):+.0f} %)"
+    saved = f"{improvement_percent(summary.speedup_vs_tensorstore):+.0f} %"
+    if summary.speedup_low is None:
+        return f"{speedup_words(summary)} ({saved})"
+    return f"{speedup_range(summary)} ({saved if is_shown(summary) else 'not shown'})"
+
+
+def is_shown(summary: OperationSummary) -> bool:
+    """Whether the interval says that it differs from TensorStore; not without an interval."""
+    return summary.verdict_vs_tensorstore in ("faster", "slower")
+
+
+def speedup_range(summary: OperationSummary) -> str:
+    """``x46.0 [42.1–50.3]`` over TensorStore: the factor with its interval, if it has one."""
+    if summary.speedup_low is None or summary.speedup_high is None:
+        return speedup_words(summary)
+    low, high = (format_factor(end)[1:] for end in (summary.speedup_low, summary.speedup_high))
+    return f"{speedup_words(summary)} [{low}–{high}]"
+
+
+def limit_words(result: MethodResult) -> str:
+    """Shares of the device's limit in save and load: ``44 % / 61 %``; empty where it is not known."""
+    shares = [summary.limit_fraction if summary is not None else None for summary in (result.save, result.load)]
+    return " / ".join(f"{share:.0%}" if share is not None else "?" for share in shares) if any(shares) else ""
+
+
+def bound_words(result: MethodResult) -> str:
+    """What bounds save and load: ``CPU / storage``; empty where it is not known."""
+    causes = [summary.bottleneck if summary is not None else None for summary in (result.save, result.load)]
+    names = [(cause or "?").replace("the method itself", "method") for cause in causes]
+    return "" if not any(causes) else names[0] if names[0] == names[1] else " / ".join(names)
+
+
+def limits_line(run: Run) -> str:
+    """What the device gave a plain writer and reader; empty before that was measured."""
+    limits = limits_of(run)
+    if limits.write_bytes_per_s is None or limits.read_bytes_per_s is None:
+        return ""
+    write, read = format_rate(limits.write_bytes_per_s), format_rate(limits.read_bytes_per_s)
+    return f"the device's limit: {write} write, {read} read"
 
 
 def speedup_words(summary: OperationSummary) -> str:

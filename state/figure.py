@@ -11,7 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from state.export import model_line, settings_line, speedup_words
+from state.export import limits_line, model_line, settings_line, speedup_words
+from state.limits import limit_s
 from state.optimizations import BASELINE
 from state.results import MethodResult, OperationSummary, method_results
 from state.run import Run
@@ -39,17 +40,25 @@ def render_figure(run: Run, file_format: str) -> bytes:
     height = 4.0 + 0.55 * len(results) + 0.17 * len(footnotes)
     figure = Figure(figsize=(13, height), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(f"{model_line(run)}\n{settings_line(run)}", fontsize=9)
+    figure.suptitle("\n".join(filter(None, (model_line(run), settings_line(run), limits_line(run)))), fontsize=9)
     if footnotes:
         figure.supxlabel("\n".join(footnotes), fontsize=7.5, x=0.01, ha="left")
     (save, load), (size, improvement) = figure.subplots(2, 2)
     durable = "until on the device" if run.plan.durability == "durable" else "until the call returned"
     caches = sorted({result.load.cache for result in results if result.load and result.load.cache})
-    _draw_times(save, results, [r.save for r in results], SAVE_COLOUR, f"Save time, s ({durable}; lower is better)")
+    _draw_times(
+        save,
+        results,
+        [r.save for r in results],
+        limit_s(run, "save"),
+        SAVE_COLOUR,
+        f"Save time, s ({durable}; lower is better; whiskers: 95 % interval)",
+    )
     _draw_times(
         load,
         results,
         [r.load for r in results],
+        limit_s(run, "load"),
         LOAD_COLOUR,
         f"Load time, s (cache {', '.join(caches) or run.plan.cache}; lower is better)",
     )
@@ -93,6 +102,7 @@ def _draw_times(
     axes: Axes,
     results: Sequence[MethodResult],
     summaries: Sequence[OperationSummary | None],
+    device_s: float | None,
     colour: str,
     title: str,
 ) -> None:
@@ -107,7 +117,10 @@ def _draw_times(
             spread = [[summary.median_s - summary.low_s], [summary.high_s - summary.median_s]]
             axes.errorbar(summary.median_s, row, xerr=spread, color="black", capsize=3, linewidth=1)
             end = summary.high_s
-        _write(axes, end, row, format_seconds(summary.median_s))
+        share = f", {summary.limit_fraction:.0%} of limit" if summary.limit_fraction is not None else ""
+        _write(axes, end, row, f"{format_seconds(summary.median_s)}{share}")
+    if device_s is not None:
+        axes.axvline(device_s, color="black", linewidth=1, linestyle=":")
     axes.set_xlim(left=0)
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from state.plan import LIMIT, OPERATIONS
+from state.plan import LIMIT, OPERATIONS, Operation
 from state.run import Limits, Run, trusted
 from state.statistics import median_of
 
@@ -29,3 +29,10 @@ def limits_of(run: Run, run_id: str = "") -> Limits:
         write_bytes_per_s=size_bytes / write_s if size_bytes and write_s else None,
         read_bytes_per_s=size_bytes / read_s if size_bytes and read_s else None,
     )
+
+
+def limit_s(run: Run, operation: Operation) -> float | None:
+    """What the device takes to save or load the model's bytes, in seconds; None before that was measured."""
+    limits = limits_of(run)
+    rate_bytes_per_s = limits.write_bytes_per_s if operation == "save" else limits.read_bytes_per_s
+    return run.model.logical_bytes / rate_bytes_per_s if run.model is not None and rate_bytes_per_s else None

@@ -9,10 +9,11 @@ from typing import Literal
 
 import msgspec
 
+from state.bottleneck import Cause, bottleneck
 from state.limits import limits_of
 from state.optimizations import BASELINE
-from state.plan import Operation
-from state.run import CacheState, LoadResult, Result, Run, SaveResult, TrialRecord, trusted
+from state.plan import OPERATIONS, Operation
+from state.run import CacheState, Limits, LoadResult, Result, Run, SaveResult, TrialRecord, trusted
 from state.statistics import Estimate, factor, median_of, outliers, ratio, summarise
 from state.verdict import Verdict, verdict
 
@@ -40,6 +41,9 @@ class OperationSummary(msgspec.Struct, frozen=True, kw_only=True):
         speedup_high: Its upper end, likewise.
         verdict_vs_tensorstore: What that interval shows, or None without the `tensorstore` method.
         estimated: Whether the speedup is an estimate, because its baseline was measured in another run.
+        bottleneck: What bounds it: ``storage``, ``CPU``, ``metadata`` or ``the method itself``; None where the limits
+            that it takes to tell were not measured.
+        bottleneck_words: The same with its figures, in a sentence without a full stop.
     """
 
     samples_s: tuple[float, ...]
@@ -60,6 +64,8 @@ class OperationSummary(msgspec.Struct, frozen=True, kw_only=True):
     speedup_high: float | None = None
     verdict_vs_tensorstore: Verdict | None = None
     estimated: bool = False
+    bottleneck: Cause | None = None
+    bottleneck_words: str | None = None
 
 
 MethodStatus = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -196,24 +202,33 @@ def method_results(run: Run) -> tuple[MethodResult, ...]:
         saved = next(iter(saves), None)
         optimizations = run.plan.optimizations(method)
         failed_loads = any(record.status == "failed" for record in load_records)
+        row = MethodResult(
+            method=method,
+            concurrency=optimizations.concurrency if optimizations else None,
+            chunk_bytes=optimizations.chunk_bytes if optimizations else None,
+            codec=str(optimizations.codec) if optimizations and optimizations.codec else None,
+            status=_status((*save_records, *load_records)),
+            error=failures[0].what if failures else None,
+            verified=bool(loads) and not failed_loads,
+            rounds_done=min(len(saves), len(loads)),
+            save=save,
+            load=load,
+            logical_bytes=logical_bytes,
+            stored_bytes=saved.stored_bytes if saved else None,
+            file_count=saved.file_count if saved else None,
+            delete_s=median_of([result.delete_s for result in saves]),
+            spec=saved.spec if saved else None,
+            run_id=run_id,
+        )
         rows.append(
-            MethodResult(
-                method=method,
-                concurrency=optimizations.concurrency if optimizations else None,
-                chunk_bytes=optimizations.chunk_bytes if optimizations else None,
-                codec=str(optimizations.codec) if optimizations and optimizations.codec else None,
-                status=_status((*save_records, *load_records)),
-                error=failures[0].what if failures else None,
-                verified=bool(loads) and not failed_loads,
-                rounds_done=min(len(saves), len(loads)),
-                save=save,
-                load=load,
-                logical_bytes=logical_bytes,
-                stored_bytes=saved.stored_bytes if saved else None,
-                file_count=saved.file_count if saved else None,
-                delete_s=median_of([result.delete_s for result in saves]),
-                spec=saved.spec if saved else None,
-                run_id=run_id,
-            )
+            msgspec.structs.replace(row, **{op: _bounded(row, op, limits, run.environment.cores) for op in OPERATIONS})
         )
     return tuple(rows)
+
+
+def _bounded(row: MethodResult, operation: Operation, limits: Limits, cores: int | None) -> OperationSummary | None:
+    """A method's saves or loads with what bounds them."""
+    summary, bound = row.of(operation), bottleneck(row, operation, limits, cores)
+    if summary is None or bound is None:
+        return summary
+    return msgspec.structs.replace(summary, bottleneck=bound.cause, bottleneck_words=bound.sentence)

@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from state.results import MethodResult
+from state.limits import limit_s
+from state.plan import OPERATIONS
+from state.results import method_results
+from state.run import Run
 from state.units import format_bytes, format_seconds
 
 #: Okabe and Ito's blue, orange and green, as in the figure.
@@ -21,6 +24,13 @@ class Bar(NamedTuple):
     glyph: str = "█"
 
 
+class Mark(NamedTuple):
+    """A value that all bars are held against, and the character that its line is drawn with."""
+
+    value: float
+    glyph: str = "│"
+
+
 def labels_of(bars: Sequence[Bar]) -> list[str]:
     """What stands left of each bar, all equally wide."""
     name_width = max((len(bar.name) for bar in bars), default=0)
@@ -28,12 +38,13 @@ def labels_of(bars: Sequence[Bar]) -> list[str]:
     return [f"{bar.name:<{name_width}}  {bar.words:>{words_width}} " for bar in bars]
 
 
-def bar_lines(bars: Sequence[Bar], *, width: int) -> list[str]:
+def bar_lines(bars: Sequence[Bar], *, width: int, mark: Mark | None = None) -> list[str]:
     """Horizontal bars without colour, one line each: its label and then its glyphs.
 
     Args:
         bars: From top to bottom; a value of zero or less gets no bar.
         width: Columns in all; bars are left out where not even a label has room.
+        mark: Drawn as a line through all bars.
     """
     labels = labels_of(bars)
     if not bars or width <= len(labels[0]) or not any(bar.value > 0 for bar in bars):
@@ -55,9 +66,17 @@ def bar_lines(bars: Sequence[Bar], *, width: int) -> list[str]:
             width=0.01,  # a thick bar's rounded edge may paint over its neighbour's row, with the wrong length
         )
     )
-    figure.ruler("x").lim(0, max(bar.value for bar in bars))
+    top = max(bar.value for bar in bars)
+    figure.ruler("x").lim(0, top)
     figure.ruler("y").lim(0.5, len(bars) + 0.5)
-    return [line.rstrip() for line in figure.build().string(colorless=True).splitlines()[: len(bars)]]
+    lines = [line.rstrip() for line in figure.build().string(colorless=True).splitlines()[: len(bars)]]
+    return [_marked(line, len(labels[0]), width, top, mark) for line in lines] if mark is not None else lines
+
+
+def _marked(line: str, label_width: int, width: int, top: float, mark: Mark) -> str:
+    """A bar with the line through it, at the column where a bar of that value would end."""
+    column = label_width + min(width - label_width - 1, int(mark.value / top * (width - label_width)))
+    return f"{line:<{column}}"[:column] + mark.glyph + line[column + 1 :]
 
 
 def bar_chart(title: str, bars: Sequence[Bar], *, width: int, pixel: tuple[int, int, int], colour: bool) -> str:
@@ -83,11 +102,15 @@ def bar_chart(title: str, bars: Sequence[Bar], *, width: int, pixel: tuple[int, 
     return "\n".join([title, *lines])
 
 
-def run_charts(results: Sequence[MethodResult], *, width: int, colour: bool, ascii_only: bool = False) -> str:
-    """Save time, load time and size of every method that has them."""
-    glyph = "#" if ascii_only else "█"
+def run_charts(run: Run, *, width: int, colour: bool, ascii_only: bool = False) -> str:
+    """Save time, load time and size of every method that has them, and the device's limit."""
+    glyph, results = "#" if ascii_only else "█", method_results(run)
     saves = [Bar(r.method, r.save.median_s, format_seconds(r.save.median_s), glyph) for r in results if r.save]
     loads = [Bar(r.method, r.load.median_s, format_seconds(r.load.median_s), glyph) for r in results if r.load]
+    for bars, operation in zip((saves, loads), OPERATIONS, strict=True):
+        device_s = limit_s(run, operation)
+        if bars and device_s is not None:
+            bars.append(Bar("device limit", device_s, format_seconds(device_s), "-" if ascii_only else "░"))
     sizes = [
         Bar(r.method, r.stored_bytes, format_bytes(r.stored_bytes), glyph)
         for r in results

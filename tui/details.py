@@ -1,13 +1,13 @@
 """Everything about one method, as plain lines that can be copied."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import msgspec
 
-from state.bottleneck import bottleneck
-from state.limits import limits_of
+from state.export import speedup_range
+from state.optimizations import BASELINE
 from state.plan import OPERATIONS
-from state.results import MethodResult
+from state.results import MethodResult, OperationSummary
 from state.run import LoadResult, Run, SaveResult, TrialRecord
 from state.units import format_bytes, format_rate, format_seconds
 
@@ -31,15 +31,11 @@ def _lines(run: Run, result: MethodResult) -> Iterator[str]:
         yield ""
         yield f"{operation.upper()}"
         if summary is not None:
-            yield f"  median {format_seconds(summary.median_s)} s, {format_rate(summary.rate_bytes_per_s)}"
-            if summary.limit_fraction is not None:
-                yield f"  {summary.limit_fraction:.0%} of the storage's limit"
-            bound = bottleneck(result, operation, limits_of(run, result.run_id), run.environment.cores)
-            if bound is not None:
-                yield f"  bounded by {bound.sentence}"
+            yield from _summary(summary)
+        apart = {summary.samples_s[position - 1] for position in summary.outliers} if summary is not None else set()
         for record in run.records:
             if record.trial.method == result.method and record.trial.operation == operation:
-                yield from _trial(record)
+                yield from _trial(record, apart)
     if run.advice:
         yield ""
         yield "WHAT WEAKENS THESE NUMBERS"
@@ -51,7 +47,21 @@ def _lines(run: Run, result: MethodResult) -> Iterator[str]:
         yield from (f"  {line}" for line in specification.splitlines())
 
 
-def _trial(record: TrialRecord) -> Iterator[str]:
+def _summary(summary: OperationSummary) -> Iterator[str]:
+    """Median, interval, what it is against the baseline and against the limit."""
+    interval = "no interval: it takes three rounds"
+    if summary.low_s is not None and summary.high_s is not None:
+        interval = f"95 % interval {format_seconds(summary.low_s)} to {format_seconds(summary.high_s)}"
+    yield f"  median {format_seconds(summary.median_s)} s ({interval}), {format_rate(summary.rate_bytes_per_s)}"
+    if summary.speedup_vs_tensorstore is not None and summary.verdict_vs_tensorstore is not None:
+        yield f"  against {BASELINE}: {speedup_range(summary)}, {summary.verdict_vs_tensorstore}"
+    if summary.limit_fraction is not None:
+        yield f"  {summary.limit_fraction:.0%} of the device's limit for the same bytes"
+    if summary.bottleneck_words is not None:
+        yield f"  bounded by {summary.bottleneck_words}"
+
+
+def _trial(record: TrialRecord, apart: Collection[float]) -> Iterator[str]:
     start = f"  round {record.trial.round}:"
     if record.failure is not None:
         yield f"{start} FAILED: {record.failure.what}"
@@ -65,7 +75,10 @@ def _trial(record: TrialRecord) -> Iterator[str]:
         yield f"{start} {record.status}"
         return
     result, cost = record.result, record.result.cost
-    yield f"{start} {format_seconds(result.time_s)} s{'' if result.settled else ' (the disk was not quiet)'}"
+    notes = "" if result.settled else " (the disk was not quiet)"
+    if result.time_s in apart:
+        notes += " (stands far apart from the other rounds)"
+    yield f"{start} {format_seconds(result.time_s)} s{notes}"
     match result:
         case SaveResult():
             if result.durable_s is not None:

@@ -12,6 +12,7 @@ from backends.architectures import Architecture
 from backends.methods.registry import Entry
 from state.export import (
     TABLE_HEADINGS,
+    limits_line,
     model_line,
     settings_line,
     table_rows,
@@ -20,7 +21,6 @@ from state.export import (
     to_markdown,
 )
 from state.optimizations import CELLS
-from state.results import method_results
 from state.run import Run
 from state.units import format_bytes
 from tui.charts import run_charts
@@ -37,13 +37,14 @@ def print_report(run: Run, output: str) -> None:
         sys.stdout.write(_FORMATS[output](run).decode())
         return
     console = standard_console()
-    console.print(model_line(run), settings_line(run), sep="\n", markup=False, highlight=False)
+    lines = [model_line(run), settings_line(run), limits_line(run)]
+    console.print(*filter(None, lines), sep="\n", markup=False, highlight=False)
     console.print()
     for table in _results_tables(run, console.width):
         console.print(table)
     blocks_shown = (console.encoding or "").lower().startswith("utf")
     charts = run_charts(
-        method_results(run),
+        run,
         width=min(console.width, _CHART_WIDTH),
         colour=console.color_system is not None and not console.no_color,
         ascii_only=not blocks_shown,
@@ -64,10 +65,11 @@ def standard_console() -> Console:
 #: The columns of a terminal too narrow for one table; the method stands before each part.
 _PARTS = (
     ("save s", "load s", "cache", "state"),
-    ("size", "files", "save vs tensorstore", "load vs tensorstore"),
+    ("size", "files", "of limit", "bound by"),
+    ("save vs tensorstore", "load vs tensorstore"),
 )
-_WIDE = 130
-_TEXTS = {"method", "cache", "state"}
+_WIDE = 190
+_TEXTS = {"method", "cache", "bound by", "state"}
 
 
 def _results_tables(run: Run, width: int) -> list[Table]:

@@ -6,7 +6,7 @@ from typing import Final, Literal, NamedTuple
 from textual.content import Content
 
 from state.explorer import Explorer
-from state.export import speedup_words
+from state.export import bound_words, is_shown, limit_words, speedup_words
 from state.optimizations import CELLS
 from state.plan import Operation
 from state.results import MethodResult, OperationSummary
@@ -98,15 +98,17 @@ class Glyphs(NamedTuple):
     to_left: str
     to_right: str
     step: str
+    write: str
+    read: str
 
 
 BLOCKS: Final = Glyphs(
     {"idle": " ", "queued": "·", "running": "▶", "done": "✓", "failed": "✗", "cancelled": "–"},
-    *("■", "□", "●", "·", "▇", "░", "±", "…", "≈", "◀", "▶", "│"),
+    *("■", "□", "●", "·", "▇", "░", "±", "…", "≈", "◀", "▶", "│", "▲", "▼"),
 )
 ASCII: Final = Glyphs(
     {"idle": " ", "queued": ".", "running": ">", "done": "v", "failed": "x", "cancelled": "-"},
-    *("[x]", "[ ]", "*", ".", "#", "-", "+-", "~", "~", "<", ">", "|"),
+    *("[x]", "[ ]", "*", ".", "#", "-", "+-", "~", "~", "<", ">", "|", "w ", "r "),
 )
 STATE_STYLES: Final[dict[RowState, str]] = {
     "idle": "$foreground 60%",
@@ -147,7 +149,10 @@ def _summary(row: Row, operation: Operation) -> OperationSummary | None:
 
 def _factor(operation: Operation, row: Row, glyphs: Glyphs) -> str:
     summary = _summary(row, operation)
-    return speedup_words(summary).replace("≈", glyphs.estimate) if summary is not None else ""
+    if summary is None:
+        return ""
+    doubt = "" if summary.verdict_vs_tensorstore is None or summary.speedup_low is None or is_shown(summary) else "?"
+    return speedup_words(summary).replace("≈", glyphs.estimate) + doubt
 
 
 def _rate(operation: Operation, row: Row) -> str:
@@ -170,6 +175,14 @@ def _files(row: Row, _: Glyphs) -> str:
     return f"{count:,}" if count is not None else ""
 
 
+def _limit(row: Row, _: Glyphs) -> str:
+    return limit_words(row.result).replace(" ", "") if row.result is not None else ""
+
+
+def _bound(row: Row, _: Glyphs) -> str:
+    return bound_words(row.result) if row.result is not None else ""
+
+
 def _rounds(row: Row, _: Glyphs) -> str:
     return str(row.result.rounds_done) if row.result is not None and row.result.rounds_done else ""
 
@@ -183,12 +196,14 @@ _SAVE: Final = Column("save s", 13, lambda row, glyphs: _time("save", row, glyph
 _LOAD: Final = Column("load s", 13, lambda row, glyphs: _time("load", row, glyphs))
 #: The columns that follow, the dearest first, as far as there is room.
 _OPTIONAL: Final = (
-    Column("size", 9, _size),
     Column("save x", 8, lambda row, glyphs: _factor("save", row, glyphs)),
     Column("load x", 8, lambda row, glyphs: _factor("load", row, glyphs)),
+    Column("of limit", 10, _limit),
+    Column("size", 9, _size),
     Column("c k z", 6, _switches),
     Column("rounds", 7, _rounds),
     Column("files", 8, _files),
+    Column("bound by", 20, _bound),
     Column("save rate", 11, lambda row, _: _rate("save", row)),
     Column("load rate", 11, lambda row, _: _rate("load", row)),
     Column("save mem", 9, _memory),

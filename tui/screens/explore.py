@@ -1,6 +1,6 @@
 """The explorer's main screen: switches, setup, methods, chart, log, and what is happening now."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import ComposeResult
@@ -17,11 +17,12 @@ from state.command_line import run_command
 from state.errors import RequestError
 from state.explorer import Explorer
 from state.export import rounds_words, speedup_words
+from state.limits import limits_of
 from state.plan import Plan
 from state.results import MethodResult, method_results
-from state.run import Run
+from state.run import Limits, Run
 from state.steps import SWITCHES
-from state.units import format_bytes, size_argument
+from state.units import format_bytes, format_rate, size_argument
 from tui.actions import ACTIONS
 from tui.rows import Glyphs, Row, heading, rows
 from tui.views import TITLES, VIEWS, View
@@ -236,6 +237,7 @@ class ExploreScreen(Screen[None]):
             f"{plan.cache} loads",
             f"{plan.durability} saves",
             rounds_words(plan.repeats),
+            *self._limit_words(),
         ]
         self.query_one("#title", Static).update(
             Content.assemble((" ckpt-tui ", "bold $primary"), (f" {' · '.join(parts)}", "$foreground 80%"))
@@ -261,6 +263,13 @@ class ExploreScreen(Screen[None]):
         note = self.query_one("#advice", Static)
         note.update(f"! {advice[0]}{more}" if advice else "")
         note.set_class(bool(advice), "-some")
+
+    def _limit_words(self) -> Iterator[str]:
+        """What the device gives, once it is known."""
+        limits = limits_of(self.shown) if self.shown is not None else Limits()
+        if limits.write_bytes_per_s is not None and limits.read_bytes_per_s is not None:
+            write, read = format_rate(limits.write_bytes_per_s), format_rate(limits.read_bytes_per_s)
+            yield f"limit {self._glyphs.write}{write} {self._glyphs.read}{read}"
 
     def _show_setup(self, plan: Plan) -> None:
         from textual.widgets import OptionList
@@ -294,7 +303,7 @@ class ExploreScreen(Screen[None]):
         from tui.widgets.chart import Chart
 
         room = self.query_one("#chart-scroll").scrollable_content_region
-        self.query_one(Chart).show(self.results, self._view, room.width, room.height)
+        self.query_one(Chart).show(self.shown, self.results, self._view, room.width, room.height)
 
     def _show_tabs(self) -> None:
         """Which pane a small screen shows, and the line to choose another by mouse."""

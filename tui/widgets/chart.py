@@ -1,19 +1,24 @@
 """The bar chart of the explorer."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from textual.content import Content
 from textual.widgets import Static
 
 from state.export import speedup_words
+from state.limits import limit_s
+from state.plan import OPERATIONS
 from state.results import MethodResult
+from state.run import Run
 from state.units import format_bytes, format_seconds
-from tui.charts import Bar, bar_lines, labels_of
+from tui.charts import Bar, Mark, bar_lines, labels_of
 from tui.views import TITLES, VIEWS, View
 
 #: A glyph for each operation, so that colour is not all that tells them apart.
-_GLYPHS: Final = {"save": "█", "load": "▓", "size": "▒"}
-_ASCII_GLYPHS: Final = {"save": "#", "load": "=", "size": "+"}
+_GLYPHS: Final = {"save": "█", "load": "▓", "size": "▒", "limit": "░"}
+_ASCII_GLYPHS: Final = {"save": "#", "load": "=", "size": "+", "limit": "-"}
+_LINES: Final = {False: "│", True: "|"}
 
 
 class Chart(Static):
@@ -28,9 +33,20 @@ class Chart(Static):
     def __init__(self, *, ascii_only: bool) -> None:
         super().__init__(id="chart")
         self._glyphs = _ASCII_GLYPHS if ascii_only else _GLYPHS
+        self._line = _LINES[ascii_only]
+        self._limits_s: Mapping[View, float | None] = {}
 
-    def show(self, results: tuple[MethodResult, ...], view: View, width: int, height: int) -> None:
-        """Draw one view of the results, and the next ones below it as far as there is room."""
+    def show(self, run: Run | None, results: tuple[MethodResult, ...], view: View, width: int, height: int) -> None:
+        """Draw one view of the results, and the next ones below it as far as there is room.
+
+        Args:
+            run: Whose limits are drawn, too.
+            results: Rows of the table.
+            view: What to show first.
+            width: Columns.
+            height: Lines.
+        """
+        self._limits_s = {operation: limit_s(run, operation) for operation in OPERATIONS} if run is not None else {}
         parts = self._part(results, view, width)
         if not parts:
             self.update(Content.styled(_nothing(results, view), "$foreground 60%"))
@@ -51,8 +67,12 @@ class Chart(Static):
         label_width = len(labels_of(bars)[0])
         kinds = {glyph: kind for kind, glyph in self._glyphs.items()}
         parts: list[tuple[str, str]] = []
-        for bar, text in zip(bars, bar_lines(bars, width=max(10, width - 2)), strict=True):
-            parts += [(text[:label_width], "$foreground"), (f"{text[label_width:]}\n", f"${kinds[bar.glyph]}")]
+        device_s = self._limits_s.get(view)
+        mark = Mark(device_s, self._line) if device_s is not None else None
+        for bar, text in zip(bars, bar_lines(bars, width=max(10, width - 2), mark=mark), strict=True):
+            kind = kinds[bar.glyph]
+            style = "$foreground 60%" if kind == "limit" else f"${kind}"
+            parts += [(text[:label_width], "$foreground"), (f"{text[label_width:]}\n", style)]
         return parts
 
     def _bars(self, results: tuple[MethodResult, ...], view: View) -> list[Bar]:
@@ -73,6 +93,9 @@ class Chart(Static):
                 elif view == "speed-up" and summary.speedup_vs_tensorstore is not None:
                     name = f"{result.method} {operation}"
                     bars.append(Bar(name, summary.speedup_vs_tensorstore, speedup_words(summary), glyphs[operation]))
+        device_s = self._limits_s.get(view)
+        if bars and device_s is not None:
+            bars.append(Bar("device limit", device_s, format_seconds(device_s), glyphs["limit"]))
         return bars
 
 
