@@ -176,7 +176,7 @@ def _files(row: Row, _: Glyphs) -> str:
 
 
 def _limit(row: Row, _: Glyphs) -> str:
-    return limit_words(row.result).replace(" ", "") if row.result is not None else ""
+    return limit_words(row.result).replace("% / ", "/") if row.result is not None else ""
 
 
 def _bound(row: Row, _: Glyphs) -> str:
@@ -198,7 +198,7 @@ _LOAD: Final = Column("load s", 13, lambda row, glyphs: _time("load", row, glyph
 _OPTIONAL: Final = (
     Column("save x", 8, lambda row, glyphs: _factor("save", row, glyphs)),
     Column("load x", 8, lambda row, glyphs: _factor("load", row, glyphs)),
-    Column("of limit", 10, _limit),
+    Column("of limit", 9, _limit),
     Column("size", 9, _size),
     Column("c k z", 6, _switches),
     Column("rounds", 7, _rounds),
