@@ -19,8 +19,8 @@ _PARAGRAPHS = (
     "two runs.",
     "{chosen} selected  {left_out} left out    {done} measured  {running} running  {queued} queued  {failed} failed  "
     "{cancelled} stopped",
-    "Results are kept as JSON in {folder} while a run goes on. Settings (theme, keys, defaults) are read from "
-    "{settings}.",
+    "Every run is kept in {folder}/history.db while it goes on: {history} shows them all, to open, name, compare, "
+    "export or delete. Settings (theme, keys, defaults) are read from {settings}.",
 )
 
 
@@ -30,12 +30,14 @@ def help_text(keys: Mapping[str, str], glyphs: Glyphs, *, folder: str, settings:
     Args:
         keys: Action -> key.
         glyphs: The signs on the screen.
-        folder: Where results are kept.
+        folder: Where the history is kept.
         settings: The user's settings file.
     """
     signs = {str(state): sign for state, sign in glyphs.states.items()}
     signs |= {"chosen": glyphs.chosen, "left_out": glyphs.left_out}
-    reading = "\n\n".join(_PARAGRAPHS).format(run=keys["run"], folder=folder, settings=settings, **signs)
+    reading = "\n\n".join(_PARAGRAPHS).format(
+        run=keys["run"], history=keys["history"], folder=folder, settings=settings, **signs
+    )
     parts: list[tuple[str, str]] = [(f"{reading}\n\n", "")]
     for binding in ACTIONS:
         shown = " ".join(format_key(key.strip()) for key in keys[str(binding.id)].split(","))

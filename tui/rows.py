@@ -94,15 +94,16 @@ class Glyphs(NamedTuple):
     spread: str
     ellipsis: str
     estimate: str
+    baseline: str
 
 
 BLOCKS: Final = Glyphs(
     {"idle": " ", "queued": "·", "running": "▶", "done": "✓", "failed": "✗", "cancelled": "–"},
-    *("■", "□", "●", "·", "▇", "░", "±", "…", "≈"),
+    *("■", "□", "●", "·", "▇", "░", "±", "…", "≈", "★"),
 )
 ASCII: Final = Glyphs(
     {"idle": " ", "queued": ".", "running": ">", "done": "v", "failed": "x", "cancelled": "-"},
-    *("[x]", "[ ]", "*", ".", "#", "-", "+-", "~", "~"),
+    *("[x]", "[ ]", "*", ".", "#", "-", "+-", "~", "~", "*"),
 )
 STATE_STYLES: Final[dict[RowState, str]] = {
     "idle": "$foreground 60%",
