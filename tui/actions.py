@@ -32,6 +32,7 @@ ACTIONS: Final = (
     _binding("app.step(-1)", "left", "smaller", "Smaller value", "Of the switch that was flipped last, or is focused"),
     _binding("app.step(1)", "right", "larger", "Larger value", "Of the switch that was flipped last, or is focused"),
     _binding("app.setup", "s", "setup", "Setup", "Model, storage, rounds and the values of the switches"),
+    _binding("app.history", "h", "history", "History", "Earlier runs: look, open, name, tag, compare, delete"),
     _binding("app.copy", "y", "copy", "Copy the command", "Copy the command line that does the same"),
     _binding("log", "l", "log", "Log", "Show or hide what happened"),
     _binding("app.theme", "t", "theme", "Theme", "Next theme: dark, light, high contrast, the terminal's own colours"),

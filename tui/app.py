@@ -31,7 +31,7 @@ from state.events import (
     RunRequested,
     WorkerStarting,
 )
-from state.explorer import Explorer, MethodToggled, PlanChanged, SwitchFlipped, ValueStepped, explore
+from state.explorer import Explorer, MethodToggled, PlanChanged, RunOpened, SwitchFlipped, ValueStepped, explore
 from state.paths import data_folder, settings_file
 from state.plan import CELL_NAMES, Plan
 from state.run import Failure
@@ -48,6 +48,7 @@ from tui.themes import THEME_NAMES, THEMES
 
 if TYPE_CHECKING:
     from backends.launcher import Launcher
+    from tui.screens.history import HistoryScreen
     from tui.screens.question import Question
     from tui.widgets.method_table import MethodTable
     from tui.widgets.switch_row import SwitchRow
@@ -202,7 +203,8 @@ class ExplorerApp(App[None]):
 
         storage = self.explorer.plan.storage
         if storage != self._where[0]:
-            self._where = (storage, f"{storage} {filesystem_of(Path(storage)).type}")
+            here = Path(storage).is_dir()  # the one of a run that was opened may be gone, or on another machine
+            self._where = (storage, f"{storage} {filesystem_of(Path(storage)).type if here else '(not here)'}")
         words = "" if self.explorer.running else hint(self.explorer, self.keys)
         self.main.show(self.explorer, self._where[1], words)
         for screen in self.screen_stack:
@@ -348,6 +350,49 @@ class ExplorerApp(App[None]):
 
         text = help_text(self.keys, self._glyphs, folder=str(data_folder()), settings=str(settings_file()))
         self.push_screen(TextPage("Help", text))
+
+    def action_history(self) -> None:
+        """Earlier runs."""
+        from tui.screens.history import HistoryScreen
+
+        ascii_only = self._settings.ascii
+        self.push_screen(HistoryScreen(self._keeper, self._glyphs, self.keys["run"], ascii_only=ascii_only))
+
+    @work(exclusive=True, group="open")
+    async def on_history_screen_open_requested(self, event: "HistoryScreen.OpenRequested") -> None:
+        """A run out of the history becomes what the explorer shows."""
+        if self._is_busy("the table belongs to the run that goes on"):
+            return
+        try:
+            run = await self._keeper.ask(lambda history: history.get(event.run_id))
+        except CkptTuiError as error:
+            self.notify(str(error), severity="warning", markup=False)
+            return
+        if self._is_busy("the table belongs to the run that goes on"):  # somebody was quick
+            return
+        self.dispatch(RunOpened(run))
+        self._tell(f"opened {run.run_id}")
+        if absent := [method for method in run.plan.methods if method not in self.explorer.available]:
+            self.notify(f"not installed here, and not shown: {', '.join(absent)}", severity="warning", markup=False)
+        from tui.screens.history import HistoryScreen
+
+        if isinstance(self.screen, HistoryScreen):
+            self.pop_screen()
+
+    @work
+    async def on_history_screen_compare_requested(self, event: "HistoryScreen.CompareRequested") -> None:
+        """Two runs out of the history are to be held against each other."""
+        from tui.screens.compare import CompareScreen
+
+        try:
+            before, after = [
+                await self._keeper.ask(lambda history, run_id=run_id: history.get(run_id))  # type: ignore[misc]
+                for run_id in (event.a_run_id, event.b_run_id)
+            ]
+        except CkptTuiError as error:
+            self.notify(str(error), severity="warning", markup=False)
+            return
+        self.push_screen(CompareScreen(before, after, ascii_only=self._settings.ascii))
 
     def action_copy(self) -> None:
         """Copy the command line twin."""

@@ -14,13 +14,17 @@ _PARAGRAPHS = (
     "the table: tensorstore has all three off, t5x all three on. pytorch is torch.save and torch.load.",
     "{run} measures every selected method that has no result under the present settings: each save and each load in "
     "a process of its own, durable, loaded cold, compared bit for bit. Results stay when a switch flips. The first "
-    'round appears at once; later rounds add their spread: ± is half the range over the median. "save x" and '
-    '"load x" say how many times faster than tensorstore. Whatever carries ≈ is an estimate, so is a factor across '
-    "two runs.",
+    'round appears at once; from the third on, ± is the 95 % interval of the median. "save x" and "load x" say how '
+    "many times faster than tensorstore; ? stands where the noise could have made that difference. Whatever carries ≈ "
+    "is an estimate, so is a factor across two runs.",
+    "Between the methods, a plain writer and reader move the same bytes to the device and back: their speed is the "
+    'limit. "of limit" is the share of it that a method reaches in save and load; the line in the chart is the limit.',
+    "{why} says which switch did what, from all eight settings of the three. {history} lists every run that was kept, "
+    "opens it, and compares two.",
     "{chosen} selected  {left_out} left out    {done} measured  {running} running  {queued} queued  {failed} failed  "
     "{cancelled} stopped",
-    "Results are kept as JSON in {folder} while a run goes on. Settings (theme, keys, defaults) are read from "
-    "{settings}.",
+    "Every run is kept in {folder}/history.db while it goes on: {history} shows them all, to open, name, compare, "
+    "export or delete. Settings (theme, keys, defaults) are read from {settings}.",
 )
 
 
@@ -30,12 +34,14 @@ def help_text(keys: Mapping[str, str], glyphs: Glyphs, *, folder: str, settings:
     Args:
         keys: Action -> key.
         glyphs: The signs on the screen.
-        folder: Where results are kept.
+        folder: Where the history is kept.
         settings: The user's settings file.
     """
     signs = {str(state): sign for state, sign in glyphs.states.items()}
     signs |= {"chosen": glyphs.chosen, "left_out": glyphs.left_out}
-    reading = "\n\n".join(_PARAGRAPHS).format(run=keys["run"], folder=folder, settings=settings, **signs)
+    reading = "\n\n".join(_PARAGRAPHS).format(
+        run=keys["run"], history=keys["history"], folder=folder, settings=settings, **signs
+    )
     parts: list[tuple[str, str]] = [(f"{reading}\n\n", "")]
     for binding in ACTIONS:
         shown = " ".join(format_key(key.strip()) for key in keys[str(binding.id)].split(","))

@@ -14,10 +14,15 @@ def when(entry: Entry) -> str:
         return entry.created_at[:16]
 
 
+def model_name(entry: Entry) -> str:
+    """The model; of a path or a hub id its last part."""
+    return entry.model.rstrip("/").rpartition("/")[2]
+
+
 def model_words(entry: Entry) -> str:
-    """The model and its size: ``demo 87.6 MB``; of a path its last part."""
-    model = entry.model.rstrip("/").rpartition("/")[2]
-    return f"{model} {format_bytes(entry.model_bytes)}" if entry.model_bytes is not None else model
+    """The model and its size: ``demo 87.6 MB``."""
+    size = f" {format_bytes(entry.model_bytes)}" if entry.model_bytes is not None else ""
+    return f"{model_name(entry)}{size}"
 
 
 def methods_words(entry: Entry) -> str:

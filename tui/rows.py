@@ -100,15 +100,16 @@ class Glyphs(NamedTuple):
     step: str
     write: str
     read: str
+    baseline: str
 
 
 BLOCKS: Final = Glyphs(
     {"idle": " ", "queued": "·", "running": "▶", "done": "✓", "failed": "✗", "cancelled": "–"},
-    *("■", "□", "●", "·", "▇", "░", "±", "…", "≈", "◀", "▶", "│", "▲", "▼"),
+    *("■", "□", "●", "·", "▇", "░", "±", "…", "≈", "◀", "▶", "│", "▲", "▼", "★"),
 )
 ASCII: Final = Glyphs(
     {"idle": " ", "queued": ".", "running": ">", "done": "v", "failed": "x", "cancelled": "-"},
-    *("[x]", "[ ]", "*", ".", "#", "-", "+-", "~", "~", "<", ">", "|", "w ", "r "),
+    *("[x]", "[ ]", "*", ".", "#", "-", "+-", "~", "~", "<", ">", "|", "w ", "r ", "*"),
 )
 STATE_STYLES: Final[dict[RowState, str]] = {
     "idle": "$foreground 60%",

@@ -1,0 +1,76 @@
+"""Two kept runs side by side."""
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from state.comparison import compare
+from state.run import Run
+from tui.actions import borrowed
+from tui.compare import compare_lines
+from tui.pieces import for_screen
+
+
+class CompareScreen(Screen[None]):
+    """What changed from one run to another, and what differs besides.
+
+    Args:
+        before: The first run.
+        after: The second.
+        ascii_only: Draw with plain characters.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "swap", "Swap A and B"),
+        borrowed("copy", action="copy", description="Copy"),
+        Binding("question_mark", "app.help", "Help", show=False),
+        Binding("escape,q,h", "dismiss", "Back", key_display="esc"),
+    ]
+    DEFAULT_CSS = """
+    CompareScreen { background: $background; }
+    CompareScreen #compare-title { height: 1; background: $panel; text-wrap: nowrap; text-overflow: ellipsis; }
+    CompareScreen VerticalScroll { height: 1fr; padding: 1 1 0 1; scrollbar-size: 1 1; }
+    """
+
+    def __init__(self, before: Run, after: Run, *, ascii_only: bool) -> None:
+        super().__init__(classes="-ascii" if ascii_only else "")
+        self._before, self._after = before, after
+
+    def compose(self) -> ComposeResult:
+        """One scrolling page."""
+        yield Static(
+            Content.assemble(
+                (" ckpt-tui ", "bold $primary"),
+                (" Compare ", "bold"),
+                (" A is what B is held against; intervals know the noise within a run only", "$foreground 60%"),
+            ),
+            id="compare-title",
+        )
+        with VerticalScroll():
+            yield Static(id="compare")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Arrows scroll."""
+        self.query_one(VerticalScroll).focus()
+        self._draw()
+
+    def _draw(self) -> None:
+        lines = compare_lines(self._before, self._after, compare(self._before, self._after))
+        self.query_one("#compare", Static).update(for_screen(lines))
+
+    def action_swap(self) -> None:
+        """The other way round."""
+        self._before, self._after = self._after, self._before
+        self._draw()
+
+    def action_copy(self) -> None:
+        """Copy it as text."""
+        lines = compare_lines(self._before, self._after, compare(self._before, self._after))
+        self.app.copy_to_clipboard(for_screen(lines).plain)
+        self.notify("copied, if the terminal lets programs do that")
