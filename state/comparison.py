@@ -136,7 +136,7 @@ def _incomparable(before: Model | None, after: Model | None) -> str:
 def _change(method: str, operation: Operation, old: Sequence[float], new: Sequence[float], refusal: str) -> Change:
     before_s, after_s = median_of(old), median_of(new)
     if before_s is None or after_s is None:
-        which = "either" if before_s == after_s else "the first" if before_s is None else "the second"
+        which = "either" if before_s == after_s else "A" if before_s is None else "B"
         return Change(method, operation, before_s, after_s, None, None, None, "cannot tell", f"not measured in {which}")
     change = ratio(new, old)
     quotient, (low, high) = after_s / before_s, _ends(change)

@@ -93,16 +93,21 @@ def compare(before: str, after: str, limit: float | None, output: str) -> int:
     A change is slower or faster if its 95 % interval excludes that there is none. Exit status: 0, or 1 with
     --fail-if-slower, or 2 if the request was wrong.
     """
+    import msgspec
+
     from state import comparison
+    from state.noise_floor import noise_floor
     from tui.compare import compare_lines, increase_words
 
     old, new = _find(before), _find(after)
     found = comparison.compare(old, new)
+    with opened_history() as kept:
+        floor = noise_floor(kept, new)
     slower = found.slower_than(limit) if limit is not None else ()
     if output == "json":
-        _print_json(found)
+        _print_json({**msgspec.structs.asdict(found), "noise_floor": floor})
     else:
-        _print(_console()[0], compare_lines(old, new, found))
+        _print(_console()[0], compare_lines(old, new, found, floor))
     for change in slower:
         click.echo(f"ckpt-tui: {change.method} {change.operation} is {increase_words(change)}", err=True)
     return 1 if slower else 0
@@ -121,6 +126,7 @@ def aa(*, pairs: int, quiet: bool, output: str, **options: Any) -> int:
     from backends.methods import registry
     from state.comparison import compare as compare_runs
     from state.comparison import noise_between
+    from state.noise_floor import TAG
     from tui.compare import compare_lines, noise_lines
     from tui.headless import measure_here
 
@@ -134,11 +140,11 @@ def aa(*, pairs: int, quiet: bool, output: str, **options: Any) -> int:
             if stopped_by is not None:
                 return 128 + stopped_by
             with opened_history() as kept:
-                kept.tag(run.run_id, "aa")
+                kept.tag(run.run_id, TAG)
             pair.append(run)
         before, after = pair
         found.append(compare_runs(before, after))
-        lines += [*compare_lines(before, after, found[-1]), []]
+        lines += [*compare_lines(before, after, found[-1])[:-1], []]
     noise = noise_between(found)
     if output == "json":
         return _print_json({"noise": noise, "comparisons": found})

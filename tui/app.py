@@ -48,6 +48,9 @@ from tui.themes import THEME_NAMES, THEMES
 
 if TYPE_CHECKING:
     from backends.launcher import Launcher
+    from state.comparison import Noise
+    from state.history import History
+    from state.run import Run
     from tui.screens.history import HistoryScreen
     from tui.screens.question import Question
     from tui.widgets.method_table import MethodTable
@@ -382,17 +385,19 @@ class ExplorerApp(App[None]):
     @work
     async def on_history_screen_compare_requested(self, event: "HistoryScreen.CompareRequested") -> None:
         """Two runs out of the history are to be held against each other."""
+        from state.noise_floor import noise_floor
         from tui.screens.compare import CompareScreen
 
+        def look(history: "History") -> "tuple[Run, Run, Noise | None]":
+            before, after = (history.get(run_id) for run_id in (event.a_run_id, event.b_run_id))
+            return before, after, noise_floor(history, after)
+
         try:
-            before, after = [
-                await self._keeper.ask(lambda history, run_id=run_id: history.get(run_id))  # type: ignore[misc]
-                for run_id in (event.a_run_id, event.b_run_id)
-            ]
+            before, after, floor = await self._keeper.ask(look)
         except CkptTuiError as error:
             self.notify(str(error), severity="warning", markup=False)
             return
-        self.push_screen(CompareScreen(before, after, ascii_only=self._settings.ascii))
+        self.push_screen(CompareScreen(before, after, floor, ascii_only=self._settings.ascii))
 
     def action_copy(self) -> None:
         """Copy the command line twin."""

@@ -6,25 +6,28 @@ from typing import Final
 from state.comparison import Change, Comparison, Noise
 from state.plan import LIMIT
 from state.run import Run
+from state.statistics import half_width
 from state.units import format_factor, format_seconds
 from tui.pieces import Line, Piece
 from tui.words import change_words
 
-_METHOD_WIDTH: Final = 33
+_TIME_WIDTH: Final = 8
 
 
-def compare_lines(before: Run, after: Run, found: Comparison) -> list[Line]:
+def compare_lines(before: Run, after: Run, found: Comparison, floor: Noise | None = None) -> list[Line]:
     """What changed, and what differs besides.
 
     Args:
         before: The first run.
         after: The second.
         found: Their comparison.
+        floor: What noise between equal runs does there, if that is known.
     """
     lines: list[Line] = [[(summary(found), "strong")]]
     lines += [[(f"{label}  {run.run_id}  {_where(run)}", "dim")] for label, run in (("A", before), ("B", after))]
-    lines += [[], [(f"{'':<{_METHOD_WIDTH}}{'A, s':>9}{'B, s':>9}  ", "dim"), ("B against A, 95 % interval", "dim")]]
-    lines += [_change(change) for change in found.changes]
+    width = max(len(_name(change)) for change in found.changes)
+    head = f"{'':<{width}}{'A, s':>{_TIME_WIDTH}}{'B, s':>{_TIME_WIDTH}} B against A, 95 % interval"
+    lines += [[], [(head, "dim")], *(_change(change, width) for change in found.changes)]
     if found.differences:
         width = max(len(difference.what) for difference in found.differences)
         lines += [[], [("What else differs", "title")]]
@@ -34,6 +37,10 @@ def compare_lines(before: Run, after: Run, found: Comparison) -> list[Line]:
         ]
     else:
         lines += [[], [("Plan, model and machine are the same.", "dim")]]
+    if floor is None:
+        lines.append([("Intervals know the noise within a run; ckpt-tui aa shows the noise between runs here.", "dim")])
+    else:
+        lines += noise_lines(floor)
     return lines
 
 
@@ -53,16 +60,21 @@ def _where(run: Run) -> str:
     return f"{model} · {run.plan.storage} · {run.environment.hostname}"
 
 
-def _change(change: Change) -> Line:
-    times = "".join(f"{format_seconds(t) if t is not None else '':>9}" for t in (change.before_s, change.after_s))
-    name = "the device's limit" if change.method == LIMIT else change.method
-    return [(f"{f'{name} {change.operation}':<{_METHOD_WIDTH}}", "plain"), (f"{times}  ", "strong"), _verdict(change)]
+def _name(change: Change) -> str:
+    return f"{'device limit' if change.method == LIMIT else change.method} {change.operation}"
+
+
+def _change(change: Change, width: int) -> Line:
+    words = [format_seconds(time_s) if time_s is not None else "" for time_s in (change.before_s, change.after_s)]
+    times = "".join(f"{word:>{_TIME_WIDTH}}" for word in words)
+    return [(f"{_name(change):<{width}}", "plain"), (f"{times} ", "strong"), _verdict(change)]
 
 
 def _verdict(change: Change) -> Piece:
-    if change.verdict == "cannot tell" or change.estimate is None:
-        return f"cannot tell: {change.why}", "dim"
-    return change_words(change.estimate)
+    if change.estimate is None or change.verdict != "cannot tell":
+        return change_words(change.estimate) if change.estimate is not None else (change.why, "dim")
+    reach = half_width(change.low, change.high)
+    return (f"cannot tell: {change.why}" if reach is None else f"cannot tell within ±{reach:.0%}"), "dim"
 
 
 def increase_words(change: Change) -> str:
@@ -84,8 +96,8 @@ def noise_lines(noise: Noise) -> Iterator[Line]:
         ]
         yield [
             (
-                f"Between two runs on this machine, a change below {format_factor(noise.large)} is within that, "
-                "whatever its interval says: intervals know the noise within a run only.",
+                f"Between two runs there, a change below {format_factor(noise.large)} may be that, whatever its "
+                "interval says: intervals know the noise within a run only.",
                 "plain",
             )
         ]

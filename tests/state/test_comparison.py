@@ -43,8 +43,8 @@ def test_few_rounds_and_much_noise_cannot_tell_and_say_why() -> None:
 def test_what_only_one_run_measured_stands_there_without_a_verdict() -> None:
     before, after = measured(methods=("pytorch", "t5x")), measured(methods=("pytorch", "ts+chunks"))
     t5x, chunks = one(before, after, "t5x"), one(before, after, "ts+chunks")
-    assert (t5x.before_s, t5x.after_s, t5x.why) == (1.0, None, "not measured in the second")
-    assert (chunks.before_s, chunks.after_s, chunks.why) == (None, 1.0, "not measured in the first")
+    assert (t5x.before_s, t5x.after_s, t5x.why) == (1.0, None, "not measured in B")
+    assert (chunks.before_s, chunks.after_s, chunks.why) == (None, 1.0, "not measured in A")
     assert {c.method for c in compare(before, after).changes} == {"pytorch", "t5x", "ts+chunks", LIMIT}
 
 

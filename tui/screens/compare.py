@@ -9,11 +9,11 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from state.comparison import compare
+from state.comparison import Noise, compare
 from state.run import Run
 from tui.actions import borrowed
 from tui.compare import compare_lines
-from tui.pieces import for_screen
+from tui.pieces import Line, for_screen
 
 
 class CompareScreen(Screen[None]):
@@ -22,6 +22,7 @@ class CompareScreen(Screen[None]):
     Args:
         before: The first run.
         after: The second.
+        floor: What noise between equal runs does there, if that is known.
         ascii_only: Draw with plain characters.
     """
 
@@ -34,12 +35,14 @@ class CompareScreen(Screen[None]):
     DEFAULT_CSS = """
     CompareScreen { background: $background; }
     CompareScreen #compare-title { height: 1; background: $panel; text-wrap: nowrap; text-overflow: ellipsis; }
+    CompareScreen #compare { text-wrap: nowrap; text-overflow: ellipsis; }
     CompareScreen VerticalScroll { height: 1fr; padding: 1 1 0 1; scrollbar-size: 1 1; }
     """
 
-    def __init__(self, before: Run, after: Run, *, ascii_only: bool) -> None:
+    def __init__(self, before: Run, after: Run, floor: Noise | None, *, ascii_only: bool) -> None:
         super().__init__(classes="-ascii" if ascii_only else "")
         self._before, self._after = before, after
+        self._floor = floor
 
     def compose(self) -> ComposeResult:
         """One scrolling page."""
@@ -47,7 +50,7 @@ class CompareScreen(Screen[None]):
             Content.assemble(
                 (" ckpt-tui ", "bold $primary"),
                 (" Compare ", "bold"),
-                (" A is what B is held against; intervals know the noise within a run only", "$foreground 60%"),
+                (" B held against A", "$foreground 60%"),
             ),
             id="compare-title",
         )
@@ -60,9 +63,12 @@ class CompareScreen(Screen[None]):
         self.query_one(VerticalScroll).focus()
         self._draw()
 
+    def _lines(self) -> list[Line]:
+        found = compare(self._before, self._after)
+        return compare_lines(self._before, self._after, found, self._floor)
+
     def _draw(self) -> None:
-        lines = compare_lines(self._before, self._after, compare(self._before, self._after))
-        self.query_one("#compare", Static).update(for_screen(lines))
+        self.query_one("#compare", Static).update(for_screen(self._lines()))
 
     def action_swap(self) -> None:
         """The other way round."""
@@ -71,6 +77,5 @@ class CompareScreen(Screen[None]):
 
     def action_copy(self) -> None:
         """Copy it as text."""
-        lines = compare_lines(self._before, self._after, compare(self._before, self._after))
-        self.app.copy_to_clipboard(for_screen(lines).plain)
+        self.app.copy_to_clipboard(for_screen(self._lines()).plain)
         self.notify("copied, if the terminal lets programs do that")

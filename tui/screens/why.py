@@ -50,6 +50,7 @@ class WhyScreen(LiveScreen):
     WhyScreen #why-missing { height: auto; padding: 0 1; color: $warning; }
     WhyScreen VerticalScroll { width: 1fr; height: 1fr; padding: 0 1; margin: 1 0 0 0; scrollbar-size: 1 1;
         scrollbar-gutter: stable; }
+    WhyScreen VerticalScroll Static { text-wrap: nowrap; text-overflow: ellipsis; }
     WhyScreen .second { display: none; }
     WhyScreen.-two .second { display: block; }
     """
