@@ -90,7 +90,7 @@ def noise_lines(noise: Noise) -> Iterator[Line]:
         yield [
             (
                 f"Noise alone changed medians by {format_factor(noise.typical)} typically and by "
-                f"{format_factor(noise.large)} in one of twenty.",
+                f"{format_factor(noise.large)} {'in one of twenty' if len(noise.changes) >= 20 else 'at most'}.",
                 "plain",
             )
         ]
