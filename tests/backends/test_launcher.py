@@ -76,7 +76,7 @@ def test_six_methods_are_measured_and_verified(plan: Plan) -> None:
 def test_rounds_are_added_until_the_intervals_are_narrow_or_the_time_is_spent(plan: Plan) -> None:
     plan = msgspec.structs.replace(plan, methods=("pytorch",), precision=1.0)
     run, events = measure(plan)
-    assert events.count(RoundAdded()) == run.plan.repeats - 1 >= 2  # below three rounds there is no interval
+    assert events.count(RoundAdded()) == run.plan.repeats - 1 >= 4  # fewer than five rounds may agree by chance
     assert {record.status for record in run.records} == {"done"}
     assert [event for event in events if isinstance(event, RunFinished)] == [RunFinished(cancelled=False)]
     once, events = measure(msgspec.structs.replace(plan, precision=0.001, budget_s=0.01))
