@@ -11,6 +11,7 @@ Some are tried before the clock starts, on a part of the bytes, and the best is 
 """
 
 import errno
+import math
 import mmap
 import os
 import time
@@ -33,6 +34,8 @@ _DIRECT: Final = getattr(os, "O_DIRECT", 0)
 #: How much each pattern may move before the clock, and how long all of them together may take.
 _TRY_BYTES: Final = 64 * MIB
 _TRY_S: Final = 1.0
+#: A later pattern takes less than this share of the time, or the difference is noise.
+_BETTER: Final = 0.95
 _COMPARE_BYTES: Final = 16 * MIB
 
 
@@ -92,9 +95,10 @@ class LimitTrial(Trial):
         start_s, times_s = time.perf_counter(), dict[Pattern, float]()
         for number, pattern in enumerate(PATTERNS):
             times_s[pattern] = attempt(folder, pattern, number)
+            if times_s[pattern] < _BETTER * times_s.get(self._pattern, math.inf):
+                self._pattern = pattern
             if time.perf_counter() - start_s > _TRY_S:
                 break
-        self._pattern = min(times_s, key=times_s.__getitem__)
         size_bytes = min(len(self._source), _TRY_BYTES)
         self._tried = [
             {**pattern._asdict(), "rate_bytes_per_s": size_bytes / time_s} for pattern, time_s in times_s.items()

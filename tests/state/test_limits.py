@@ -15,7 +15,7 @@ from tests.state.factories import events, run_of
 
 OLD, NEW = "20260101-000000-aaaa", "20260102-000000-bbbb"
 PLAN = Plan(methods=("tensorstore", "pytorch"), repeats=3)
-TIMES = {
+TIMES: dict[tuple[str, str], list[float]] = {
     **{(method, operation): [4.0, 4.0, 4.0] for method in PLAN.methods for operation in OPERATIONS},
     (LIMIT, "save"): [1.0, 2.0, 9.0],
     (LIMIT, "load"): [0.5, 0.5, 0.5],
@@ -23,7 +23,9 @@ TIMES = {
 
 
 def run(run_id: str, method: str, limit_s: float, limits: Limits) -> Run:
-    times = {(name, op): [s] for name, s in ((method, 4.0), (LIMIT, limit_s)) for op in OPERATIONS}
+    times: dict[tuple[str, str], list[float]] = {
+        (name, operation): [s] for name, s in ((method, 4.0), (LIMIT, limit_s)) for operation in OPERATIONS
+    }
     return msgspec.structs.replace(run_of(Plan(methods=(method,), repeats=1), times), run_id=run_id, limits=limits)
 
 

@@ -31,7 +31,7 @@ BROKEN = {"no-module": "x_gone", "bad-import": "x_import", "bad-syntax": "x_synt
 def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another package with methods, as if it were installed."""
     targets = {name: f"{module}:Mine" for name, module in BROKEN.items()} | {"no-class": "x_mine:Other"}
-    targets |= dict.fromkeys(("zebra", "ant", "pytorch", "t5x"), "x_mine:Mine")
+    targets |= dict.fromkeys(("zebra", "ant", "pytorch", "t5x", "limit"), "x_mine:Mine")
     lines = "\n".join(f"{name} = {target}" for name, target in targets.items())
     (tmp_path / "x-1.0.dist-info").mkdir()
     (tmp_path / "x-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: x\nVersion: 1.0\n")
