@@ -71,6 +71,33 @@ def test_six_methods_toggle_rerun_export_and_read_back(small_model: Path, storag
         assert [entry.done for entry in history.runs()] == [2, 12]
 
 
+def test_a_run_of_yesterday_is_opened_out_of_the_history(small_model: Path, storage: Path) -> None:
+    terminal = open_explorer(storage, "--model", str(small_model), "--repeats", "1", "--methods", "pytorch,t5x")
+    press(terminal, "h")
+    terminal.wait_for(lambda text: "No runs yet" in text)
+    press(terminal, "\x1b", "r")
+    terminal.wait_for(lambda text: "all verified" in text, timeout_s=90)
+    row = next(line for line in terminal.text.splitlines() if "✓ t5x" in line)
+    press(terminal, "q")
+    assert terminal.finish(timeout_s=30) == 0
+
+    terminal = open_explorer(storage)
+    assert "✓" not in terminal.text
+    press(terminal, "h")
+    terminal.wait_for(lambda text: "✓ 4/4" in text and "small" in text and "verified" in text)
+    press(terminal, "n", *"mine", "\r")
+    terminal.wait_for(lambda text: "mine" in text and "A name for" not in text)
+    press(terminal, "\r")
+    terminal.wait_for(lambda text: "all verified" in text and "Optimizations" in text)
+    assert row in terminal.text
+    assert terminal.text.count("✓") == 2
+    press(terminal, "q")
+    assert terminal.finish(timeout_s=30) == 0
+    assert_terminal_restored(terminal)
+    with History() as history:
+        assert history.find("mine").plan.methods == ("pytorch", "t5x")
+
+
 def test_an_export_from_the_terminal_can_be_read_back(
     small_model: Path, storage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
