@@ -23,6 +23,9 @@ ACTIONS: Final = (
     _binding("app.export", "e", "export", "Export", "Write CSV, PNG and other files", footer=True),
     _binding("chart", "v", "chart", "Chart", "Next chart: save time, load time, size, speed-up", footer=True),
     _binding("app.why", "w", "why", "Why", "Which switch did what: the whole 2x2x2 experiment", footer=True),
+    _binding(
+        "app.history", "h", "history", "History", "Earlier runs: look, open, name, tag, compare, delete", footer=True
+    ),
     _binding("app.help", "question_mark", "help", "Help", "What the screen shows, and every key", footer=True),
     _binding("app.quit", "q", "quit", "Quit", "Leave the explorer", footer=True),
     _binding("app.run_all", "R", "run-all", "Run all again", "Measure every selected method, measured or not"),
@@ -32,7 +35,6 @@ ACTIONS: Final = (
     _binding("app.step(-1)", "left", "smaller", "Smaller value", "Of the switch that was flipped last, or is focused"),
     _binding("app.step(1)", "right", "larger", "Larger value", "Of the switch that was flipped last, or is focused"),
     _binding("app.setup", "s", "setup", "Setup", "Model, storage, rounds and the values of the switches"),
-    _binding("app.history", "h", "history", "History", "Earlier runs: look, open, name, tag, compare, delete"),
     _binding("app.copy", "y", "copy", "Copy the command", "Copy the command line that does the same"),
     _binding("log", "l", "log", "Log", "Show or hide what happened"),
     _binding("app.theme", "t", "theme", "Theme", "Next theme: dark, light, high contrast, the terminal's own colours"),

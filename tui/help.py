@@ -40,7 +40,7 @@ def help_text(keys: Mapping[str, str], glyphs: Glyphs, *, folder: str, settings:
     signs = {str(state): sign for state, sign in glyphs.states.items()}
     signs |= {"chosen": glyphs.chosen, "left_out": glyphs.left_out}
     reading = "\n\n".join(_PARAGRAPHS).format(
-        run=keys["run"], history=keys["history"], folder=folder, settings=settings, **signs
+        run=keys["run"], why=keys["why"], history=keys["history"], folder=folder, settings=settings, **signs
     )
     parts: list[tuple[str, str]] = [(f"{reading}\n\n", "")]
     for binding in ACTIONS:

@@ -10,7 +10,9 @@ from state.run import Run
 
 #: Columns that stay whatever the width; of the others the last go first.
 _KEPT: Final = frozenset({"method", "save s", "load s", "state"})
-_TEXTS: Final = frozenset({"method", "cache", "state"})
+_TEXTS: Final = frozenset({"method", "cache", "bound by", "state"})
+#: Columns whose first word is enough where there is no room for the interval behind it.
+_SHORTENED: Final = frozenset({"save s", "load s", "save vs tensorstore", "load vs tensorstore"})
 _GAP: Final = "  "
 #: A reason may be longer, and is cut at the edge.
 _STATE_WIDTH: Final = 10
@@ -52,11 +54,11 @@ def preview(run: Run, width: int, *, ascii_only: bool) -> Content:
 
 
 def _fitting(rows: list[_Row], width: int) -> tuple[list[_Row], list[_Column]]:
-    """The rows and the columns that fit: fewer columns, or else all that fit without the ranges of the times."""
+    """The rows and the columns that fit: fewer columns, or else all that fit without the intervals."""
     columns = _columns(rows, width)
     if _width(columns) <= width:
         return rows, columns
-    medians = [{name: c if name == "state" else c.partition(" (")[0] for name, c in row.items()} for row in rows]
+    medians = [{name: c.partition(" ")[0] if name in _SHORTENED else c for name, c in row.items()} for row in rows]
     return medians, _columns(medians, width)
 
 

@@ -101,13 +101,13 @@ def test_rounds_follow_the_schedule_and_the_phases_their_order(plan: Plan) -> No
     plan = Plan(model=plan.model, storage=plan.storage, repeats=2, methods=("pytorch", "t5x"))
     run, events = measure(plan)
     started = [event.trial for event in events if isinstance(event, TrialStarted)]
-    assert started == list(range(8))
+    assert started == list(range(12))  # two methods and the limit
     assert {record.status for record in run.records} == {"done"}
     phases = [event.phase for event in events if isinstance(event, PhaseEntered) and event.trial == 1]
     assert phases == ["warm-up", "settle", "evict", "measure", "verify"]
     phases = [event.phase for event in events if isinstance(event, PhaseEntered) and event.trial == 0]
     assert phases == ["warm-up", "settle", "measure", "sync"]
-    assert sum(isinstance(event, CheckpointDeleted) for event in events) == 4
+    assert sum(isinstance(event, CheckpointDeleted) for event in events) == 6
 
 
 def test_durable_saves_wait_for_the_device_and_buffered_ones_do_not(plan: Plan) -> None:
@@ -385,7 +385,8 @@ def test_a_cancel_at_any_moment_ends_the_run_at_once_and_leaves_nothing(
     plan = with_methods(plan, "is-slow", "pytorch")
     run, events = measure(plan, act=cancel)
     assert events[-1] == RunFinished(cancelled=True)
-    assert {record.status for record in run.records} == {"cancelled"}
+    # Whatever is short may be over before its first sample.
+    assert {r.status for r in run.records if r.trial.method == "is-slow"} == {"cancelled"}
     assert_clean(plan)
 
 
@@ -407,7 +408,7 @@ def test_a_worker_that_died_between_two_runs_is_replaced_and_nothing_is_measured
 
     run, events = measure(plan, plan, act=kill)
     assert statuses(run) == dict.fromkeys(plan.methods, DONE)
-    assert [event.trial for event in events if isinstance(event, TrialStarted)] == [0, 1, 2, 3] * 2
+    assert [event.trial for event in events if isinstance(event, TrialStarted)] == [*range(6)] * 2
 
 
 def test_after_a_cancel_the_same_worker_takes_the_next_run(plan: Plan, faulty_methods: None) -> None:

@@ -53,7 +53,7 @@ def test_a_run_is_kept_and_can_be_left_out(small_model: Path, storage: Path) -> 
     assert shown.returncode == 0, shown.stderr
     assert ckpt_tui(*options, "--no-history").returncode == 0
     (entry,) = json.loads(ckpt_tui("history", "--format", "json").stdout)
-    assert (entry["status"], entry["done"], entry["methods"]) == ("finished", 2, ["pytorch"])
+    assert (entry["status"], entry["done"], entry["methods"]) == ("finished", 4, ["pytorch"])
     again = ckpt_tui("history", "show", "last")
     assert again.stdout == shown.stdout, "it is shown as the run itself did"
 
@@ -72,7 +72,7 @@ def test_a_run_that_was_killed_is_kept_as_far_as_it_came(
     process.communicate()
     with History() as history:
         (entry,) = history.runs()
-        assert (entry.status, entry.done, entry.trials) == ("cancelled", 2, 12)
+        assert (entry.status, entry.done, entry.trials) == ("cancelled", 4, 18)
         assert history.get(entry.run_id).measured("pytorch")
 
 
@@ -98,7 +98,7 @@ def test_the_list_is_newest_first_searchable_and_limited(runs: tuple[Run, ...]) 
     table = ckpt_tui("history").stdout
     lines = [line for line in table.splitlines() if "202601" in line]
     assert [line.split()[0] for line in lines] == [run.run_id for run in reversed(runs)]
-    for part in ("nightly", "demo 1.00 MB", "8/8", "2 x2", "ext4 /disk", "here"):
+    for part in ("nightly", "demo 1.00 MB", "8/12", "2 x2", "ext4 /disk", "here"):
         assert part in lines[0]
     assert "no run matches 'nonesuch'" in ckpt_tui("history", "--search", "nonesuch").stdout
 
@@ -108,7 +108,7 @@ def test_in_a_terminal_the_table_has_its_width_and_ids_are_whole(columns: int, r
     terminal = Terminal(COMMAND, "history", columns=columns)
     assert terminal.finish() == 0
     assert all(run.run_id in terminal.text for run in runs)
-    assert "8/8" in terminal.text
+    assert "8/12" in terminal.text
     assert ("ext4 /disk" in terminal.text) == (columns == 200)
 
 

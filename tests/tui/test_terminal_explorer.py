@@ -68,7 +68,7 @@ def test_six_methods_toggle_rerun_export_and_read_back(small_model: Path, storag
     assert_terminal_restored(terminal)
     assert scratch_folders(storage) == []
     with History() as history:
-        assert [entry.done for entry in history.runs()] == [2, 12]
+        assert [entry.done for entry in history.runs()] == [4, 14]
 
 
 def test_a_run_of_yesterday_is_opened_out_of_the_history(small_model: Path, storage: Path) -> None:
@@ -228,7 +228,7 @@ def test_kill_9_gives_the_terminal_back_and_leaves_no_process(
     terminal.wait_for(lambda text: "modes: echo icanon" in text, timeout_s=15)
     with History() as history:
         (entry,) = history.runs()
-        assert (entry.status, entry.done) == ("cancelled", 2)
+        assert (entry.status, entry.done) == ("cancelled", 4)
         assert history.get(entry.run_id).measured("pytorch")
     terminal.process.close()
 
