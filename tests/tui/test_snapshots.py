@@ -78,6 +78,12 @@ STATES: dict[str, tuple[Script, Act]] = {
     "details": (smooth, pressing("r", "i")),
     "details-of-a-failure": (failing("t5x"), details_of_a_failure),
     "help": (smooth, pressing("question_mark")),
+    "why": (smooth, pressing("r", "w", "r")),
+    "why-loads": (smooth, pressing("r", "w", "r", "v")),
+    "why-size": (smooth, pressing("r", "w", "r", "v", "v")),
+    "why-with-missing-cells": (smooth, pressing("r", "w")),
+    "why-while-cells-are-measured": (held_in(6), pressing("r", "w")),
+    "why-without-results": (smooth, pressing("w")),
 }
 
 
@@ -85,7 +91,7 @@ STATES: dict[str, tuple[Script, Act]] = {
 @pytest.mark.parametrize("state", STATES)
 def test_state(state: str, size: tuple[int, int], snap_compare: Snap) -> None:
     script, act = STATES[state]
-    app, _ = explorer(Path(), script, repeats=2)
+    app, _ = explorer(Path(), script, repeats=3)
     assert snap_compare(app, terminal_size=size, run_before=act)
 
 
@@ -108,16 +114,16 @@ def test_too_small(snap_compare: Snap) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "high-contrast", "terminal"])
 def test_theme(theme: ThemeName, snap_compare: Snap) -> None:
-    app, _ = explorer(Path(), failing("t5x"), settings=Settings(theme=theme), repeats=2)
+    app, _ = explorer(Path(), failing("t5x"), settings=Settings(theme=theme), repeats=3)
     assert snap_compare(app, terminal_size=(120, 36), run_before=pressing("r", "k"))
 
 
 def test_without_colours(snap_compare: Snap, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    app, _ = explorer(Path(), failing("t5x"), repeats=2)
+    app, _ = explorer(Path(), failing("t5x"), repeats=3)
     assert snap_compare(app, terminal_size=(120, 36), run_before=pressing("r", "k"))
 
 
 def test_plain_characters(snap_compare: Snap) -> None:
-    app, _ = explorer(Path(), held_in(6), settings=Settings(ascii=True), repeats=2)
+    app, _ = explorer(Path(), held_in(6), settings=Settings(ascii=True), repeats=3)
     assert snap_compare(app, terminal_size=(120, 36), run_before=pressing("r", "k"))
