@@ -32,7 +32,7 @@ FILE_NAME: Final = "limit.bin"
 #: Reading and writing past the page cache; 0 where the system has no such thing (macOS).
 _DIRECT: Final = getattr(os, "O_DIRECT", 0)
 #: How much each pattern may move before the clock, and how long all of them together may take.
-_TRY_BYTES: Final = 64 * MIB
+TRY_BYTES: Final = 64 * MIB
 _TRY_S: Final = 1.0
 #: A later pattern takes less than this share of the time, or the difference is noise.
 _BETTER: Final = 0.95
@@ -99,7 +99,7 @@ class LimitTrial(Trial):
                 self._pattern = pattern
             if time.perf_counter() - start_s > _TRY_S:
                 break
-        size_bytes = min(len(self._source), _TRY_BYTES)
+        size_bytes = min(len(self._source), TRY_BYTES)
         self._tried = [
             {**pattern._asdict(), "rate_bytes_per_s": size_bytes / time_s} for pattern, time_s in times_s.items()
         ]
@@ -108,7 +108,7 @@ class LimitTrial(Trial):
         path = folder.with_name(f"{folder.name}-{FILE_NAME}")
         start_s = time.perf_counter()
         try:
-            self._write_file(path, self._source[:_TRY_BYTES], pattern)
+            self._write_file(path, self._source[:TRY_BYTES], pattern)
             if self._durable:
                 sync_path(path)
             return time.perf_counter() - start_s
@@ -117,10 +117,10 @@ class LimitTrial(Trial):
 
     def _try_read(self, folder: Path, pattern: Pattern, number: int) -> float:
         # Each pattern reads another part, since the device may remember what it was asked for.
-        parts = max(1, len(self._source) // _TRY_BYTES)
-        start = number % parts * _TRY_BYTES
+        parts = max(1, len(self._source) // TRY_BYTES)
+        start = number % parts * TRY_BYTES
         start_s = time.perf_counter()
-        self._read_file(folder / FILE_NAME, start, min(len(self._source), start + _TRY_BYTES), pattern)
+        self._read_file(folder / FILE_NAME, start, min(len(self._source), start + TRY_BYTES), pattern)
         return time.perf_counter() - start_s
 
     def _write(self, folder: Path) -> None:

@@ -21,7 +21,7 @@ import click
 import numpy as np
 
 from backends import pagecache
-from backends.limits import LimitTrial, Pattern
+from backends.limits import PATTERNS, TRY_BYTES, LimitTrial, Pattern
 from state.plan import OPERATIONS, Operation, Plan
 from state.units import format_rate, parse_size
 
@@ -29,6 +29,8 @@ PLAN = Plan(methods=("pytorch",))  # which method does not matter here
 #: Virtual disks are throttled with credit for bursts: whoever comes right after heavy traffic gets less. So everybody
 #: waits this long first.
 PAUSE_S = 3.0
+#: What fio moves first and discards, as much as ours does in its warm-up.
+WARM_UP_BYTES = (1 + len(PATTERNS)) * TRY_BYTES
 
 
 class Ours:
@@ -74,14 +76,15 @@ def fio(size_bytes: int, folder: Path, patterns: dict[Operation, Pattern], engin
         else:  # one request a thread: each takes its part of the file
             part_bytes = -(-size_bytes // depth // block_bytes) * block_bytes
             command += [f"--numjobs={depth}", "--thread", f"--size={part_bytes}", f"--offset_increment={part_bytes}"]
-        for _ in range(2):  # the first wakes the device up, as our warm-up does, and is discarded
+        warm_up = [f"--io_size={WARM_UP_BYTES // (1 if engine == 'libaio' else depth)}"]
+        for extra in (warm_up, []):
             if operation == "save":
                 path.unlink(missing_ok=True)
             pagecache.settle(folder)
             pagecache.evict(folder)
-            output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            figures = json.loads(output)["jobs"][0][mode]
-            rates[operation] = figures["io_bytes"] / (figures["runtime"] / 1000)
+            output = subprocess.run([*command, *extra], capture_output=True, text=True, check=True).stdout
+        figures = json.loads(output)["jobs"][0][mode]
+        rates[operation] = figures["io_bytes"] / (figures["runtime"] / 1000)
     path.unlink()
     return rates
 

@@ -209,7 +209,7 @@ def test_requests_that_the_system_cuts_short_are_continued(
 
 
 def test_a_large_model_tries_a_part_of_its_bytes_only(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "_TRY_BYTES", 1 << 20)
+    monkeypatch.setattr(limits, "TRY_BYTES", 1 << 20)
     large = memoryview(mmap.mmap(-1, 5 << 20))
     seen: list[tuple[int, int]] = []
     read = LimitTrial._read_file
