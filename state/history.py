@@ -22,7 +22,7 @@ from state.errors import HistoryError, RequestError
 from state.history_schema import VERSION, migrate, version_of
 from state.model import Model
 from state.owner import Owner
-from state.paths import data_folder
+from state.paths import history_file
 from state.plan import Plan
 from state.run import Failure, Limits, Run, RunStatus, TrialRecord
 
@@ -127,7 +127,7 @@ class History:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = path if path is not None else data_folder() / "history.db"
+        self.path = path if path is not None else history_file()
         self.notice = ""
         self._kept: Run | None = None
         with self._told():

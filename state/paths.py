@@ -23,3 +23,8 @@ def settings_file() -> Path:
 def log_folder() -> Path:
     """For the logs of worker processes."""
     return platformdirs.user_log_path("ckpt-tui")
+
+
+def history_file() -> Path:
+    """The database of all runs."""
+    return data_folder() / "history.db"

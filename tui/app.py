@@ -206,8 +206,11 @@ class ExplorerApp(App[None]):
 
         storage = self.explorer.plan.storage
         if storage != self._where[0]:
-            here = Path(storage).is_dir()  # the one of a run that was opened may be gone, or on another machine
-            self._where = (storage, f"{storage} {filesystem_of(Path(storage)).type if here else '(not here)'}")
+            filesystem = "(not here)"  # that of a run that was opened may be gone, or on another machine
+            with contextlib.suppress(OSError):  # or be no name that this system knows
+                if Path(storage).is_dir():
+                    filesystem = filesystem_of(Path(storage)).type
+            self._where = (storage, f"{storage} {filesystem}")
         words = "" if self.explorer.running else hint(self.explorer, self.keys)
         self.main.show(self.explorer, self._where[1], words)
         for screen in self.screen_stack:
@@ -377,9 +380,7 @@ class ExplorerApp(App[None]):
         self._tell(f"opened {run.run_id}")
         if absent := [method for method in run.plan.methods if method not in self.explorer.available]:
             self.notify(f"not installed here, and not shown: {', '.join(absent)}", severity="warning", markup=False)
-        from tui.screens.history import HistoryScreen
-
-        if isinstance(self.screen, HistoryScreen):
+        if self.screen is not self.main:
             self.pop_screen()
 
     @work

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from state.errors import CkptTuiError
 from state.events import Event, RunFinished, RunInterrupted, RunRefused, TrialFailed, TrialFinished
+from state.paths import history_file
 from state.run import Run
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Keeper:
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
+        self._path = history_file()
         self._told: set[str] = set()
         self._history: History | None = None
         self._turn = threading.Lock()  # a thread goes on when whoever waits for it is cancelled
@@ -45,10 +47,13 @@ class Keeper:
     async def _write(self) -> None:
         while self._waiting is not None:
             run, self._waiting = self._waiting, None
-            try:
-                await self.ask(lambda history, run=run: history.keep(run))  # type: ignore[misc]
-            except CkptTuiError as error:  # a run must not fail for that
-                self._say(f"not kept: {error}")
+            await self._keep(run)
+
+    async def _keep(self, run: Run) -> None:
+        try:
+            await self.ask(lambda history: history.keep(run))
+        except CkptTuiError as error:  # a run must not fail for that
+            self._say(f"not kept: {error}")
 
     async def ask(self, question: "Callable[[History], _Answer]") -> _Answer:
         """The answer to a question, or the outcome of a change, in a thread.
@@ -66,7 +71,7 @@ class Keeper:
 
         with self._turn:
             if self._history is None:
-                self._history = History()
+                self._history = History(self._path)
             return question(self._history), self._history.notice
 
     def _say(self, sentence: str) -> None:

@@ -21,13 +21,18 @@ _SETTING_WIDTH: Final = 36
 _MIN_BAR: Final = 8
 
 
-def missing_line(found: Mapping[Measure, Effects], key: str = "") -> str:
-    """Which cells are not measured yet and what measures them; empty where none is missing."""
+def missing_line(found: Mapping[Measure, Effects], remedy: str = "") -> str:
+    """Which cells are not measured yet and what helps; empty where none is missing.
+
+    Args:
+        found: The effects.
+        remedy: What helps; by default a command line that measures them.
+    """
     missing = found["save"].missing
     if not missing:
         return ""
-    do = f"{key} measures them" if key else f"ckpt-tui run --methods {','.join(missing)} measures them"
-    return f"{len(missing)} of {len(CELLS)} cells are missing: {', '.join(missing)}. {do}."
+    remedy = remedy or f"ckpt-tui run --methods {','.join(missing)} measures them"
+    return f"{len(missing)} of {len(CELLS)} cells are missing: {', '.join(missing)}. {remedy}."
 
 
 def why_lines(found: Effects, plan: Plan, *, width: int, glyphs: Glyphs) -> list[Line]:
@@ -45,9 +50,11 @@ def why_lines(found: Effects, plan: Plan, *, width: int, glyphs: Glyphs) -> list
     if found.shares and found.total is not None:
         lines += [[], [(f"From {BASELINE} to t5x", "title"), ("  shared out by Shapley value, log scale", "dim")]]
         lines += _waterfall(found, width, glyphs)
-    lines += [[], [("What each switch does", "title"), (_legend(found), "dim")]]
+    if found.simple:
+        lines += [[], [("What each switch does", "title"), (_legend(found), "dim")]]
     for switch in SWITCHES:
-        lines += _switch(found, switch, glyphs)
+        if any(effect.switch == switch for effect in found.simple):
+            lines += _switch(found, switch, glyphs)
     if found.interactions:
         lines += [[], [("Together", "title"), ("  against the product of the single effects", "dim")]]
         lines += [_interaction(found, names, glyphs) for names in INTERACTIONS]

@@ -174,10 +174,11 @@ def fixed_request(plan: Plan) -> RunRequested:
 
 @contextlib.asynccontextmanager
 async def opened(app: ExplorerApp, size: tuple[int, int] = (120, 36)) -> AsyncIterator[Pilot[None]]:
-    """The explorer in a terminal of this size, as soon as its panes are filled."""
+    """The explorer in a terminal of this size, as soon as its panes are filled; its history is closed at the end."""
     async with app.run_test(size=size) as pilot:
         await filled(pilot)
         yield pilot
+    await app._keeper.close()
 
 
 async def filled(pilot: Pilot[None]) -> None:

@@ -62,7 +62,7 @@ def test_plain_characters_are_ascii() -> None:
 def test_cells_that_are_missing_are_named_with_what_measures_them() -> None:
     plan = Plan(methods=CELL_NAMES[:-1], repeats=3)
     run = run_of(plan, {(m, op): [1.0, 1.1, 0.9] for m in plan.methods for op in ("save", "load")})
-    assert missing_line(effects(run), "r") == "1 of 8 cells are missing: t5x. r measures them."
+    assert missing_line(effects(run), "r measures them") == "1 of 8 cells are missing: t5x. r measures them."
     assert "ckpt-tui run --methods t5x measures them." in missing_line(effects(run))
     assert "missing" in text(run)
     assert missing_line(effects(measured())) == ""

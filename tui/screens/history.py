@@ -1,5 +1,6 @@
 """The kept runs: find one, look at it, open it, and look after it."""
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
@@ -8,10 +9,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.css.query import NoMatches
 from textual.events import Resize
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer, Input, OptionList, Static
+from textual.worker import Worker
 
 from backends.storage import user_path
 from state.errors import CkptTuiError
@@ -100,6 +103,7 @@ class HistoryScreen(Screen[None]):
         self._entries: tuple[Entry, ...] = ()
         self._marked: dict[str, Entry] = {}
         self._run: Run | None = None
+        self._loading: Worker[None] | None = None
 
     def compose(self) -> ComposeResult:
         """Search, list and preview."""
@@ -122,7 +126,7 @@ class HistoryScreen(Screen[None]):
         """Look at the history now, and whenever somebody may have written."""
         self._table.focus()
         self._load()
-        self.set_interval(_LOOK_S, self._load)
+        self.set_interval(_LOOK_S, self._load_in_time)
 
     @property
     def _table(self) -> RunTable:
@@ -143,9 +147,17 @@ class HistoryScreen(Screen[None]):
         self._stamp = None
         self._load()
 
-    @work(exclusive=True, group="list")
-    async def _load(self) -> None:
+    def _load_in_time(self) -> None:
+        """Look again, unless the last look at a long history still goes on."""
+        if self._loading is None or self._loading.is_finished:
+            self._load()
+
+    def _load(self) -> None:
         """Draw the list anew if anything has changed in it."""
+        self._loading = self._look_into_history()
+
+    @work(exclusive=True, group="list")
+    async def _look_into_history(self) -> None:
         search, seen = self.query_one("#search", Input).value, self._stamp
 
         def look(history: "History") -> tuple[tuple[int, int], tuple[Entry, ...] | None]:
@@ -155,11 +167,13 @@ class HistoryScreen(Screen[None]):
         try:
             stamp, entries = await self._keeper.ask(look)
         except CkptTuiError as error:
-            self._show((), str(error))
-            return
+            stamp, entries, nothing = None, (), str(error)
+        else:
+            nothing = self._nothing(search)
         if entries is not None:
             self._stamp = stamp
-            self._show(entries, self._nothing(search))
+            with contextlib.suppress(NoMatches):  # the screen has been left meanwhile
+                self._show(entries, nothing)
 
     def _nothing(self, search: str) -> str:
         if search.strip():
@@ -171,17 +185,18 @@ class HistoryScreen(Screen[None]):
         )
 
     def _show(self, entries: tuple[Entry, ...], nothing: str) -> None:
-        more = len(entries) > LIMIT
-        self._entries = entries[:LIMIT]
-        for entry in self._entries:  # a mark stays while a search hides its run
-            if entry.run_id in self._marked:
-                self._marked[entry.run_id] = entry
+        self._entries = entries
+        searching = bool(self.query_one("#search", Input).value.strip())
+        known = {entry.run_id: entry for entry in entries}
+        if not searching and len(entries) <= LIMIT:  # what others have deleted; a search only hides
+            self._marked = {run_id: entry for run_id, entry in self._marked.items() if run_id in known}
+        self._marked |= {run_id: known[run_id] for run_id in self._marked if run_id in known}
         self.set_class(not self._entries, "-empty")
         self.query_one("#nothing", Static).update(nothing)
         self._draw_list()
         baseline = next((f"baseline {entry.title}" for entry in self._entries if entry.baseline), "")
-        count = f"the newest {LIMIT} runs" if more else _counted(len(self._entries))
-        count += " found" if self.query_one("#search", Input).value.strip() else ""
+        count = f"the newest {LIMIT} runs" if len(entries) > LIMIT else _counted(len(entries))
+        count += " found" if searching else ""
         marked = f"{len(self._marked)} marked" if self._marked else ""
         words = " · ".join(filter(None, (count, baseline, marked)))
         self.query_one("#title", Static).update(
@@ -193,7 +208,7 @@ class HistoryScreen(Screen[None]):
     def _draw_list(self) -> None:
         width = self._table.scrollable_content_region.width
         self.query_one("#runs-heading", Static).update(heading(width, self._glyphs))
-        self._table.show(self._entries, self._marked)
+        self._table.show(self._entries[:LIMIT], self._marked)
 
     # The preview ---------------------------------------------------------------------------------------------------
 
@@ -209,6 +224,10 @@ class HistoryScreen(Screen[None]):
             self.query_one("#preview", Static).update("")
             return
         self._run = await self._ask(lambda history: history.get(entry.run_id))
+        with contextlib.suppress(NoMatches):  # the screen has been left meanwhile
+            self._describe(entry)
+
+    def _describe(self, entry: Entry) -> None:
         pane = self.query_one("#preview-pane", Pane)
         tags = "".join(f" #{tag}" for tag in entry.tags)
         pane.border_title = Content(f"{entry.name or when(entry)}{tags}")

@@ -63,6 +63,7 @@ class WhyScreen(LiveScreen):
         self._measure: Measure = "save"
         self._explorer: Explorer | None = None
         self._run: Run | None = None
+        self._running = False
         self._found: Mapping[Measure, Effects] = {}
 
     def compose(self) -> ComposeResult:
@@ -88,8 +89,9 @@ class WhyScreen(LiveScreen):
         if not self.is_mounted:
             return
         self.query_one(LiveStrip).show(explorer, "")  # the hint speaks of keys of the main screen
-        run = explorer.shown
-        if run is not self._run or not self._found:
+        run, running = explorer.shown, explorer.running
+        if run is not self._run or running != self._running or not self._found:
+            self._running = running
             self._run = run
             self._found = effects(run) if run is not None else {}
             self._draw()
@@ -118,7 +120,8 @@ class WhyScreen(LiveScreen):
                 self.query_one(name, Static).update("")
             return
         said.update(conclusion(self._found))
-        missing.update(missing_line(self._found, self._keys["run"]))
+        remedy = "A run goes on" if self._explorer.running else f"{self._keys['run']} measures them"
+        missing.update(missing_line(self._found, remedy))
         missing.display = bool(self._found["save"].missing)
         width = self.query_one("#why-scroll").scrollable_content_region.width
         for widget, measure in zip(("#why-first", "#why-second"), shown, strict=False):
