@@ -5,6 +5,7 @@ import contextlib
 import datetime
 import functools
 import gc
+import importlib
 import os
 import signal
 import traceback
@@ -135,6 +136,7 @@ class ExplorerApp(App[None]):
         gc.freeze()
         gc.enable()
         self._driving = self.run_worker(self._drive())
+        self.run_worker(asyncio.to_thread(importlib.import_module, "scipy.special"))  # before a third round needs it
         self._offer_to_remove_leftovers()
 
     # The worker ----------------------------------------------------------------------------------------------------

@@ -285,3 +285,20 @@ def test_without_a_terminal_it_says_what_to_use(storage: Path) -> None:
     result = subprocess.run([COMMAND], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     assert result.returncode == 2
     assert result.stderr == "ckpt-tui: the explorer needs a terminal: use ckpt-tui run where there is none.\n"
+
+
+def test_why_says_which_switch_did_it_after_all_cells_were_measured(small_model: Path, storage: Path) -> None:
+    terminal = open_explorer(storage, "--model", str(small_model), "--repeats", "3", "--methods", "cells")
+    press(terminal, "w")
+    terminal.wait_for(lambda text: "Nothing is measured" in text)
+    press(terminal, "r")
+    terminal.wait_for(lambda text: "cells are missing" in text or "The eight cells" in text, timeout_s=90)
+    terminal.wait_for(lambda text: "From tensorstore to t5x" in text and "trial " not in text, timeout_s=150)
+    assert re.search(r"Chunking|chunking|No switch|What does it", terminal.text)
+    assert "64x64 tiles" in terminal.text
+    press(terminal, "v")
+    terminal.wait_for(lambda text: "load time, s" in text)
+    press(terminal, "\x1b", "h")
+    terminal.wait_for(lambda text: "1 run" in text and "8 x3" in text)
+    press(terminal, "\x1b", "q")
+    assert terminal.finish() == 0

@@ -270,6 +270,8 @@ class ExploreScreen(Screen[None]):
 
         setup = self.query_one("#setup", OptionList)
         values = {name: str(getattr(plan, name)) for name in _SETUP}
+        if plan.precision is not None:
+            values["repeats"] += f" or more, until ±{100 * plan.precision:g}%"
         values["size_bytes"] = size_argument(plan.size_bytes) if plan.size_bytes is not None else "its own"
         lines = [
             Content.assemble((f"{label:<9}", "$foreground 60%"), (values[name], "")) for name, label in _SETUP.items()
