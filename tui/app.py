@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import datetime
-import functools
 import gc
 import importlib
 import os
@@ -23,19 +22,16 @@ from textual.widget import Widget
 from textual.worker import Worker
 
 from state.command_line import run_command
-from state.errors import CkptTuiError, WorkerError
+from state.errors import CkptTuiError
 from state.events import (
     Event,
     RunFinished,
-    RunInterrupted,
     RunRefused,
     RunRequested,
-    WorkerStarting,
 )
 from state.explorer import Explorer, MethodToggled, PlanChanged, RunOpened, SwitchFlipped, ValueStepped, explore
 from state.paths import data_folder, settings_file
 from state.plan import CELL_NAMES, Plan
-from state.run import Failure
 from state.settings import Settings
 from state.steps import Switch
 from tui.actions import ACTIONS, DEFAULT_KEYS
@@ -45,6 +41,7 @@ from tui.narrate import narrate
 from tui.rows import ASCII, BLOCKS
 from tui.screens.explore import ExploreScreen
 from tui.screens.live import LiveScreen
+from tui.steering import Steering
 from tui.themes import THEME_NAMES, THEMES
 
 if TYPE_CHECKING:
@@ -56,9 +53,6 @@ if TYPE_CHECKING:
     from tui.screens.question import Question
     from tui.widgets.method_table import MethodTable
     from tui.widgets.switch_row import SwitchRow
-
-#: How often an idle worker may die before we stop starting new ones.
-_MAX_IDLE_DEATHS = 2
 
 
 class ExplorerApp(App[None]):
@@ -90,10 +84,9 @@ class ExplorerApp(App[None]):
         self.explorer = Explorer(plan, available, selected=frozenset(plan.methods))
         self._settings = settings
         self.keys = {**DEFAULT_KEYS, **settings.keys}
-        self._given_launcher = launcher
+        self._steering = Steering(self.dispatch, launcher)
         self._glyphs = ASCII if settings.ascii else BLOCKS
         self._clock = clock
-        self._requests: asyncio.Queue[RunRequested] = asyncio.Queue()
         self._driving: Worker[None] | None = None
         self._where = ("", "")
         self._flipped: Switch = "concurrency"
@@ -107,13 +100,6 @@ class ExplorerApp(App[None]):
     def get_default_screen(self) -> ExploreScreen:
         """The main screen."""
         return ExploreScreen(self._glyphs, self.keys, ascii_only=self._settings.ascii)
-
-    @functools.cached_property
-    def _launcher(self) -> "Launcher":
-        """Imported and made when the first screen stands: nobody waits for it."""
-        from backends.launcher import Launcher
-
-        return self._given_launcher or Launcher()
 
     @property
     def main(self) -> ExploreScreen:
@@ -135,47 +121,11 @@ class ExplorerApp(App[None]):
         self._show()
         gc.freeze()
         gc.enable()
-        self._driving = self.run_worker(self._drive())
+        self._driving = self.run_worker(self._steering.steer())
         self.run_worker(asyncio.to_thread(importlib.import_module, "scipy.special"))  # before a third round needs it
         self._offer_to_remove_leftovers()
 
-    # The worker ----------------------------------------------------------------------------------------------------
-
-    async def _drive(self) -> None:
-        """Keep a worker warm, and run what is asked for, one after the other."""
-        deaths = 0
-        while True:
-            request = await self._next_request() if deaths < _MAX_IDLE_DEATHS else await self._requests.get()
-            if request is None:
-                deaths += self.explorer.session.worker == "dead"
-                continue
-            deaths = 0
-            try:
-                async with contextlib.aclosing(self._launcher.run(request)) as events:
-                    async for event in events:
-                        self.dispatch(event)
-            except WorkerError as error:
-                self.dispatch(RunRefused(Failure(error.what, error.do)))
-
-    async def _next_request(self) -> RunRequested | None:
-        """The next request, or None if something happened to the idle worker instead."""
-        if self._launcher.pid is None:
-            self.dispatch(WorkerStarting())
-        try:
-            await self._launcher.start()
-        except WorkerError as error:
-            self.dispatch(RunInterrupted(Failure(error.what, error.do)))
-            return None
-        request = asyncio.create_task(self._requests.get())
-        happened = asyncio.create_task(self._launcher.next_event())
-        try:
-            await asyncio.wait((request, happened), return_when=asyncio.FIRST_COMPLETED)
-            if happened.done():
-                self.dispatch(happened.result())
-            return request.result() if request.done() else None
-        finally:
-            request.cancel()
-            happened.cancel()
+    # What happens --------------------------------------------------------------------------------------------------
 
     def dispatch(self, event: Event) -> None:
         """Let something happen: to the state, the log, the screen, and the results on the disk."""
@@ -250,7 +200,7 @@ class ExplorerApp(App[None]):
             self._refuse(error.what, error.do)
             return
         self.dispatch(request)
-        self._requests.put_nowait(request)
+        self._steering.run(request)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Dim what cannot be done now."""
@@ -269,13 +219,8 @@ class ExplorerApp(App[None]):
 
     def action_stop(self) -> None:
         """Stop at once."""
-        if not self.explorer.running:
-            return
-        if self._requests.empty():
-            self._launcher.cancel()
-        else:  # nobody has begun it yet
-            self._requests.get_nowait()
-            self.dispatch(RunFinished(cancelled=True))
+        if self.explorer.running:
+            self._steering.stop()
 
     def action_open(self) -> None:
         """The highlighted method: details if it has any, else measure it."""
@@ -487,7 +432,7 @@ class ExplorerApp(App[None]):
                 await self._driving.wait()
         if self.explorer.running:
             self.dispatch(RunFinished(cancelled=True))
-        await self._launcher.close()
+        await self._steering.close()
         await self._keeper.close()
 
     def action_suspend_process(self) -> None:
@@ -528,8 +473,8 @@ class ExplorerApp(App[None]):
 
         Overrides Textual's own, which prints the traceback with all locals over the screen.
         """
-        with contextlib.suppress(OSError), self._launcher.log.open("a") as log:
+        with contextlib.suppress(OSError), self._steering.log.open("a") as log:
             traceback.print_exc(file=log)
         if self._exit_renderables:  # the first fault has been told
             return
-        self.exit(return_code=1, message=f"ckpt-tui: a fault of its own, please report it: see {self._launcher.log}.")
+        self.exit(return_code=1, message=f"ckpt-tui: a fault of its own, please report it: see {self._steering.log}.")
