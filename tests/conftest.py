@@ -1,5 +1,6 @@
 """What every test stands on: folders of its own instead of the user's, and a small model."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 def faulty_methods(monkeypatch: pytest.MonkeyPatch) -> None:
     """Install the methods of `tests/faulty` for processes that are started from here, and for this one."""
     folder = str(Path(__file__).parent / "faulty")
-    monkeypatch.setenv("PYTHONPATH", folder)
+    monkeypatch.setenv("PYTHONPATH", folder, prepend=os.pathsep)
     monkeypatch.syspath_prepend(folder)
 
 
