@@ -84,7 +84,7 @@ def test_a_run_of_yesterday_is_opened_out_of_the_history(small_model: Path, stor
     terminal = open_explorer(storage)
     assert "✓" not in terminal.text
     press(terminal, "h")
-    terminal.wait_for(lambda text: "✓ 4/4" in text and "small" in text and "verified" in text)
+    terminal.wait_for(lambda text: "✓ 6/6" in text and "small" in text and "verified" in text)
     press(terminal, "n", *"mine", "\r")
     terminal.wait_for(lambda text: "mine" in text and "A name for" not in text)
     press(terminal, "\r")
