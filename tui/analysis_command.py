@@ -1,12 +1,13 @@
 """`ckpt-tui why`, `compare` and `aa`: what kept runs say, without the explorer."""
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from state.errors import RequestError
+from state.errors import HistoryError, RequestError
 from state.units import parse_share
 from tui.history_command import RUN_REFERENCE, opened_history
 from tui.output import standard_output
@@ -16,6 +17,7 @@ from tui.plan_options import Parsed, make_plan, plan_options
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from state.plan import Plan
     from state.run import Run
     from tui.rows import Glyphs
 
@@ -76,7 +78,7 @@ def why(run: str, output: str) -> int:
     return _print(console, lines)
 
 
-@click.command(epilog=_REFERENCE)
+@click.command(epilog=_REFERENCE.replace("RUN is", "A and B are"))
 @click.argument("before", metavar="[A]", default="baseline")
 @click.argument("after", metavar="[B]", default="last")
 @click.option(
@@ -101,7 +103,8 @@ def compare(before: str, after: str, limit: float | None, output: str) -> int:
 
     old, new = _find(before), _find(after)
     found = comparison.compare(old, new)
-    with opened_history() as kept:
+    floor = None
+    with contextlib.suppress(HistoryError), opened_history() as kept:  # two files can be compared without a history
         floor = noise_floor(kept, new)
     slower = found.slower_than(limit) if limit is not None else ()
     if output == "json":
@@ -119,36 +122,44 @@ def compare(before: str, after: str, limit: float | None, output: str) -> int:
 @click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
 @_format
 def aa(*, pairs: int, quiet: bool, output: str, **options: Any) -> int:
-    """Measure the same thing twice and compare: what this machine's noise does by itself.
+    """Measure the same thing twice: what noise does here by itself.
 
-    The runs are kept in the history with the tag aa.
+    The runs are kept in the history with the tag aa, and later comparisons on this machine and folder quote them. Exit
+    status: 0, 2 if the request was wrong, 128 + N stopped by signal N.
     """
     from backends.methods import registry
     from state.comparison import compare as compare_runs
     from state.comparison import noise_between
-    from state.noise_floor import TAG
     from tui.compare import compare_lines, noise_lines
-    from tui.headless import measure_here
 
     plan = make_plan(available=tuple(registry.entries()), **options)
-    console, _ = _console()
-    found, lines = [], list[Line]()
+    found, lines, stopped_by = [], list[Line](), None
     for _ in range(pairs):
-        pair: list[Run] = []
-        for _ in ("A", "B"):
-            run, stopped_by = measure_here(plan, quiet=quiet, history=True)
-            if stopped_by is not None:
-                return 128 + stopped_by
-            with opened_history() as kept:
-                kept.tag(run.run_id, TAG)
-            pair.append(run)
-        before, after = pair
+        before, stopped_by = _measure_tagged(plan, quiet=quiet)
+        if stopped_by is None:
+            after, stopped_by = _measure_tagged(plan, quiet=quiet)
+        if stopped_by is not None:
+            break
         found.append(compare_runs(before, after))
         lines += [*compare_lines(before, after, found[-1])[:-1], []]
     noise = noise_between(found)
     if output == "json":
-        return _print_json({"noise": noise, "comparisons": found})
-    return _print(console, [*lines, *noise_lines(noise)])
+        _print_json({"noise": noise, "comparisons": found})
+    else:
+        _print(_console()[0], [*lines, *noise_lines(noise)])
+    return 0 if stopped_by is None else 128 + stopped_by
+
+
+def _measure_tagged(plan: "Plan", *, quiet: bool) -> "tuple[Run, int | None]":
+    """A run that is kept with the tag of its kind, and the signal that stopped it, if one did."""
+    from state.noise_floor import TAG
+    from tui.headless import measure_here
+
+    run, stopped_by = measure_here(plan, quiet=quiet, history=True)
+    if run.has_outcome:
+        with opened_history() as kept:
+            kept.tag(run.run_id, TAG)
+    return run, stopped_by
 
 
 def _console() -> "tuple[Console, Glyphs]":

@@ -84,7 +84,7 @@ def increase_words(change: Change) -> str:
 
 def noise_lines(noise: Noise) -> Iterator[Line]:
     """What equal runs differ by."""
-    pairs = f"{noise.pairs} pair{'s' if noise.pairs > 1 else ''} of equal runs"
+    pairs = f"{noise.pairs} pair{'s' if noise.pairs != 1 else ''} of equal runs"
     yield [(f"{pairs}, {len(noise.changes)} comparisons: {_counts(noise.changes)}.", "strong")]
     if noise.typical is not None and noise.large is not None:
         yield [

@@ -10,6 +10,7 @@ import pytest
 from state.export import write_export
 from state.history import History
 from state.optimizations import CELLS
+from state.paths import data_folder
 from state.plan import Plan
 from state.run import Run
 from tests.state.factories import run_of
@@ -103,3 +104,14 @@ def test_aa_measures_equal_runs_and_the_next_comparison_knows_their_noise(small_
 def test_aa_refuses_what_run_refuses(storage: Path) -> None:
     assert_refused(ckpt_tui("aa", "--storage", storage, "--methods", "nonesuch"), "nonesuch")
     assert_refused(ckpt_tui("aa", "--storage", storage, "--precision", "0%"), "precision")
+
+
+def test_two_files_can_be_compared_where_there_can_be_no_history(tmp_path: Path) -> None:
+    data_folder().parent.mkdir(parents=True)
+    data_folder().touch()
+    before, after = tmp_path / "a.json", tmp_path / "b.json"
+    write_export(pytorch(1), before)
+    write_export(pytorch(2, 1.2), after)
+    shown = ckpt_tui("compare", before, after)
+    assert shown.returncode == 0, shown.stderr
+    assert "2 slower" in shown.stdout
