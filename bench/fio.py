@@ -62,31 +62,35 @@ class Ours:
 def fio(size_bytes: int, folder: Path, patterns: dict[Operation, Pattern], engine: str) -> dict[Operation, float]:
     """Bytes per second that fio writes and reads. Its clock has a resolution of a millisecond."""
     rates: dict[Operation, float] = {}
-    path = folder / "fio"
+    path, warm_up = folder / "fio", folder / "fio-warm-up"
     for operation in OPERATIONS:
         time.sleep(PAUSE_S)
-        block_bytes, depth = patterns[operation]
-        mode = "write" if operation == "save" else "read"
-        command = [
-            *("fio", "--name=limit", f"--filename={path}", f"--rw={mode}", f"--bs={block_bytes}"),
-            *(f"--ioengine={engine}", "--direct=1", "--end_fsync=1", "--group_reporting", "--output-format=json"),
-        ]
-        if engine == "libaio":
-            command += [f"--iodepth={depth}", f"--size={size_bytes}"]
-        else:  # one request a thread: each takes its part of the file
-            part_bytes = -(-size_bytes // depth // block_bytes) * block_bytes
-            command += [f"--numjobs={depth}", "--thread", f"--size={part_bytes}", f"--offset_increment={part_bytes}"]
-        warm_up = [f"--io_size={WARM_UP_BYTES // (1 if engine == 'libaio' else depth)}"]
-        for extra in (warm_up, []):
-            if operation == "save":
-                path.unlink(missing_ok=True)
+        for file, file_bytes in ((warm_up, WARM_UP_BYTES), (path, size_bytes)):
             pagecache.settle(folder)
             pagecache.evict(folder)
-            output = subprocess.run([*command, *extra], capture_output=True, text=True, check=True).stdout
-        figures = json.loads(output)["jobs"][0][mode]
-        rates[operation] = figures["io_bytes"] / (figures["runtime"] / 1000)
+            rates[operation] = _run_fio(file, file_bytes, operation, patterns[operation], engine)
+    # Deleting may go on in the background (the mount option discard), so nothing is deleted before the last clock.
     path.unlink()
+    warm_up.unlink()
     return rates
+
+
+def _run_fio(path: Path, size_bytes: int, operation: Operation, pattern: Pattern, engine: str) -> float:
+    block_bytes, depth = pattern
+    mode = "write" if operation == "save" else "read"
+    command = [
+        *("fio", "--name=limit", f"--filename={path}", f"--rw={mode}", f"--bs={block_bytes}"),
+        *(f"--ioengine={engine}", "--direct=1", "--end_fsync=1", "--group_reporting", "--output-format=json"),
+    ]
+    if engine == "libaio":
+        command += [f"--iodepth={depth}", f"--size={size_bytes}"]
+    else:  # one request a thread: each takes its part of the file
+        part_bytes = -(-size_bytes // depth // block_bytes) * block_bytes
+        command += [f"--numjobs={depth}", "--thread", f"--size={part_bytes}", f"--offset_increment={part_bytes}"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    figures = json.loads(output)["jobs"][0][mode]
+    rate: float = figures["io_bytes"] / (figures["runtime"] / 1000)
+    return rate
 
 
 @click.command()
