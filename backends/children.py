@@ -36,7 +36,7 @@ class ChildKilledError(CkptTuiError):
     """The child was killed, because it came no further, took too long, or wrote what is no event into its pipe."""
 
 
-class Limits(msgspec.Struct, frozen=True):
+class Patience(msgspec.Struct, frozen=True):
     """When to give a child up.
 
     Attributes:
@@ -130,7 +130,7 @@ class LineReader:
 def follow(
     pid: int,
     read_fd: int,
-    limits: Limits,
+    patience: Patience,
     on_event: Callable[[WorkerEvent], None],
     interrupt_fd: int,
     on_interrupt: Callable[[], None],
@@ -140,7 +140,7 @@ def follow(
     Args:
         pid: The child.
         read_fd: Its pipe; closed on return.
-        limits: When to give it up.
+        patience: When to give it up.
         on_event: Called with each event.
         interrupt_fd: A descriptor to watch besides.
         on_interrupt: Called when that has something to read.
@@ -151,7 +151,7 @@ def follow(
     Raises:
         ChildKilledError: If it had to be given up.
     """
-    watch = _StallWatch(pid, limits)
+    watch = _StallWatch(pid, patience)
     reader = LineReader(read_fd)
     try:
         with selectors.DefaultSelector() as selector:
@@ -198,9 +198,9 @@ def _collect(pid: int) -> int:
 class _StallWatch:
     """Notices that a child and its descendants neither compute nor move bytes, nor wait for a disk that does."""
 
-    def __init__(self, pid: int, limits: Limits) -> None:
+    def __init__(self, pid: int, patience: Patience) -> None:
         self._process = psutil.Process(pid)
-        self._limits = limits
+        self._patience = patience
         self._start_s = self._moved_s = self._checked_s = time.monotonic()
         self._last: tuple[float, int] | None = None
         self._dirty_bytes = 0
@@ -219,13 +219,13 @@ class _StallWatch:
         # One fsync of gigabytes is a wait of minutes without a tick of the child's own: then what is dirty must fall.
         if seen != self._last or dirty_bytes < self._dirty_bytes - _WRITTEN_BYTES:
             self._last, self._dirty_bytes, self._moved_s = seen, dirty_bytes, now_s
-        if now_s - self._moved_s > self._limits.stall_s:
+        if now_s - self._moved_s > self._patience.stall_s:
             raise ChildKilledError(
-                f"hung: no byte moved and no processor time used for {self._limits.stall_s:g} s",
+                f"hung: no byte moved and no processor time used for {self._patience.stall_s:g} s",
                 "see the log, or allow more with --stall-timeout",
             )
-        if self._limits.timeout_s is not None and now_s - self._start_s > self._limits.timeout_s:
-            raise ChildKilledError(f"not finished after {self._limits.timeout_s:g} s", "allow more with --timeout")
+        if self._patience.timeout_s is not None and now_s - self._start_s > self._patience.timeout_s:
+            raise ChildKilledError(f"not finished after {self._patience.timeout_s:g} s", "allow more with --timeout")
 
     def _look(self) -> tuple[float, int] | None:
         try:

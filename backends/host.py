@@ -38,9 +38,9 @@ def environment(storage: Path) -> Environment:
         memory_bytes=psutil.virtual_memory().total,
         python=platform.python_version(),
         libraries={name: version for name in _LIBRARIES if (version := _version(name))},
-        storage=str(storage.resolve()),
+        storage=_text(str(storage.resolve())),
         filesystem=filesystem_of(storage),
-        variables={name: value for name, value in sorted(variables.items()) if name.startswith(_PREFIXES)},
+        variables={name: _text(value) for name, value in sorted(variables.items()) if name.startswith(_PREFIXES)},
         can_drop_caches=can_drop_caches(),
     )
 
@@ -50,6 +50,11 @@ def new_request(plan: Plan) -> RunRequested:
     now = datetime.datetime.now(datetime.UTC)
     run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     return RunRequested(run_id, now.isoformat(timespec="seconds"), plan, environment(Path(plan.storage)))
+
+
+def _text(value: str) -> str:
+    """What the system says, with a mark in the place of bytes that are no UTF-8: the record must be writable."""
+    return value.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _version(distribution: str) -> str | None:

@@ -127,11 +127,15 @@ class Launcher:
             yield request
             start_s, session, measured = time.monotonic(), reduce(Session(), request), 0
             while measured < len(schedule(request.plan)):
-                todo = set(range(measured, len(schedule(request.plan))))
-                measured += len(todo)
+                todo = {n for n in range(measured, len(schedule(request.plan))) if _may_be_measured(session, n)}
+                measured = len(schedule(request.plan))
                 async with contextlib.aclosing(self._measure(request, todo)) as events:
                     async for event in events:
-                        if event == RunFinished(cancelled=False) and _is_unsure(session, time.monotonic() - start_s):
+                        if isinstance(event, TrialStarted) and not event.trial:
+                            start_s = time.monotonic()  # what came before comes once, whatever the number of rounds
+                        elapsed_s = time.monotonic() - start_s
+                        stopped = self._cancelled.is_set()
+                        if event == RunFinished(cancelled=False) and not stopped and _is_unsure(session, elapsed_s):
                             request = msgspec.structs.replace(request, plan=one_more_round(request.plan))
                             event = RoundAdded()
                         if request.plan.precision is not None:
@@ -297,6 +301,13 @@ class Launcher:
 
     def _log_tail(self) -> str:
         return tail(self.log.read_text(errors="replace")) if self.log.exists() else ""
+
+
+def _may_be_measured(session: Session, trial: int) -> bool:
+    """Whether a trial's method has not failed in an earlier round."""
+    records = session.run.records if session.run is not None else ()
+    method = records[trial].trial.method
+    return not any(record.status == "failed" for record in records if record.trial.method == method)
 
 
 def _is_unsure(session: Session, elapsed_s: float) -> bool:

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import msgspec
 
 from backends.arena import Arena
-from backends.children import Emit, Limits
+from backends.children import Emit, Patience
 from backends.failures import describe_exception
 from backends.storage import room
 from state.errors import RequestError, UnavailableError
@@ -28,8 +28,7 @@ from state.events import (
 )
 from state.model import Model
 from state.plan import LIMIT, Plan, needs, schedule, shortage
-from state.run import Failure, SaveResult
-from state.run import Limits as MachineLimits
+from state.run import Failure, Limits, SaveResult
 
 _NOT_SAVED: Final = Failure("there is no checkpoint to load", "see why its save has no result")
 
@@ -51,7 +50,7 @@ class Host(Protocol):
     def do(
         self,
         work: Callable[[Emit], None],
-        limits: Limits,
+        patience: Patience,
         on_event: Callable[[WorkerEvent], None],
         on_start: Callable[[int], None] = ...,
     ) -> Failure | None:
@@ -63,21 +62,26 @@ class ModelCache:
 
     def __init__(self) -> None:
         self._key: object = None
+        self._run_id = ""
         self._arena: Arena | None = None
 
     def get(self, key: object) -> Arena | None:
         """The arena of this key, if it is the one that is kept."""
         return self._arena if self._key == key else None
 
+    def of_run(self, run_id: str) -> Arena | None:
+        """The arena of this run, if it was the last to use the one that is kept."""
+        return self._arena if self._run_id == run_id else None
+
     def clear(self) -> None:
         """Give the memory back."""
         if self._arena is not None:
             self._arena.close()
-        self._key = self._arena = None
+        self._key, self._run_id, self._arena = None, "", None
 
-    def put(self, key: object, arena: Arena) -> None:
-        """Keep an arena."""
-        self._key, self._arena = key, arena
+    def put(self, key: object, run_id: str, arena: Arena) -> None:
+        """Keep an arena, and remember the run that uses it."""
+        self._key, self._run_id, self._arena = key, run_id, arena
 
 
 class Runner:
@@ -93,11 +97,12 @@ class Runner:
     def __init__(self, host: Host, models: ModelCache, command: StartRun, folder: Path) -> None:
         self._host = host
         self._models = models
+        self._run_id = command.run_id
         self._plan = command.plan
         self._folder = folder
         self._schedule = schedule(command.plan)
         self._todo = set(command.trials)
-        self._stalls = Limits(command.plan.stall_timeout_s)  # a time limit is for trials, not for downloads
+        self._stalls = Patience(command.plan.stall_timeout_s)  # a time limit is for trials, not for downloads
         self._stored: dict[str, int] = {}
 
     def run(self) -> None:
@@ -106,9 +111,10 @@ class Runner:
         Raises:
             RefusedError: If it cannot start.
         """
-        model = self._look()
-        arena = self._provide(model)
-        self._measure_machine(arena)
+        # Rounds that are added to a run come as a command of their own, and find everything in place.
+        arena = self._models.of_run(self._run_id) or self._provide(self._look())
+        if 0 in self._todo:
+            self._measure_machine(arena)
         for number in range(len(self._schedule)):
             if number in self._todo:
                 self._try(number, arena)
@@ -172,6 +178,7 @@ class Runner:
         if short is not None:
             raise RefusedError(Failure(short.what, short.do))
         if kept is not None:
+            self._models.put(key, self._run_id, kept)
             self._host.emit(ModelReady(kept.model, build_s=0.0))
             return kept
         arena = Arena(model)
@@ -205,7 +212,7 @@ class Runner:
         if failure is not None or not ready:
             raise RefusedError(failure or Failure("the model's tensors did not come", "see the log"))
         arena.model = ready[0]
-        self._models.put(key, arena)
+        self._models.put(key, self._run_id, arena)
         return arena
 
     def _measure_machine(self, arena: Arena) -> None:
@@ -218,7 +225,7 @@ class Runner:
             try:
                 emit(MachineMeasured(measure_machine(arena.views(), self._plan, self._folder)))
             except Exception as error:
-                emit(MachineMeasured(MachineLimits(), describe_exception(error)))
+                emit(MachineMeasured(Limits(), describe_exception(error)))
 
         def on_event(event: WorkerEvent) -> None:
             nonlocal measured
@@ -228,7 +235,7 @@ class Runner:
         failure = self._host.do(work, self._stalls, on_event)
         if not measured:
             failure = failure or Failure("it ended without a result", "see the log")
-            self._host.emit(MachineMeasured(MachineLimits(), failure))
+            self._host.emit(MachineMeasured(Limits(), failure))
 
     # A trial -------------------------------------------------------------------------------------------------------
 
@@ -276,7 +283,7 @@ class Runner:
         expected_bytes = expected_save_bytes(plan, trial.method, arena.model) if is_save else self._stored[trial.method]
         failure = self._host.do(
             work,
-            Limits(plan.stall_timeout_s, plan.timeout_s),
+            Patience(plan.stall_timeout_s, plan.timeout_s),
             on_event,
             lambda pid: self._host.emit(TrialStarted(number, pid, expected_bytes)),
         )

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from backends import children, scratch
-from backends.children import ChildKilledError, Emit, Limits, LineReader
+from backends.children import ChildKilledError, Emit, LineReader, Patience
 from backends.failures import describe_exit, oom_kills, tail
 from backends.runner import ModelCache, RefusedError, Runner
 from backends.storage import check_storage
@@ -79,7 +79,7 @@ class Worker:
     def do(
         self,
         work: Callable[[Emit], None],
-        limits: Limits,
+        patience: Patience,
         on_event: Callable[[WorkerEvent], None],
         on_start: Callable[[int], None] = lambda pid: None,
     ) -> Failure | None:
@@ -87,7 +87,7 @@ class Worker:
 
         Args:
             work: What to do.
-            limits: When to give it up.
+            patience: When to give it up.
             on_event: Called with each of the child's events.
             on_start: Called with the child's process number.
 
@@ -108,7 +108,7 @@ class Worker:
             os.close(read_fd)
             raise
         try:
-            status = children.follow(pid, read_fd, limits, on_event, self._commands.fd, self._on_command)
+            status = children.follow(pid, read_fd, patience, on_event, self._commands.fd, self._on_command)
         except ChildKilledError as error:
             return Failure(error.what, error.do, self._log_from(log_start))
         if status == 0:

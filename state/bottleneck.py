@@ -4,8 +4,9 @@ Each cause is asked for the same thing: which part of the method's time would th
 that cause took any, as the run's limits tell it? These parts are lower bounds of the time, measured apart from each
 other, so they overlap and need not add up to one. The one that explains enough is named, in this order:
 
-1. **Storage**: the checkpoint's bytes at the device's rate. It comes first, because no change of the method makes its
-   bytes move faster; what else is close to the time hides behind the device.
+1. **Storage** (or the **page cache**, where saves are buffered or loads are warm): the checkpoint's bytes at its rate.
+   It comes first, because no change of the method makes its bytes move faster; what else is close to the time hides
+   behind it.
 2. **CPU by the codec**, or **metadata**, whichever explains more: the tensors' bytes at the codec's single-core rate,
    on as many cores as the method uses, and the files at what one small file takes. Both name something that can be
    turned off. Making files costs processor time, too, so metadata goes before a busy processor.
@@ -20,14 +21,14 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from state.plan import Operation
+from state.plan import Operation, Plan, through_cache
 from state.run import Limits
 from state.units import format_seconds
 
 if TYPE_CHECKING:
     from state.results import MethodResult
 
-Cause = Literal["storage", "CPU", "metadata", "the method itself"]
+Cause = Literal["storage", "page cache", "CPU", "metadata", "the method itself"]
 
 #: From here on a time is near the device's. Trials of the same kind differ by a quarter on a shared machine, and a
 #: fifth of the time goes to opening, allocating and the last sync even where the device is the cause.
@@ -53,18 +54,24 @@ class Bottleneck(msgspec.Struct, frozen=True):
     sentence: str
 
 
-def bottleneck(result: "MethodResult", operation: Operation, limits: Limits, cores: int | None) -> Bottleneck | None:
+def bottleneck(
+    result: "MethodResult", operation: Operation, limits: Limits, plan: Plan, cores: int | None
+) -> Bottleneck | None:
     """What bounds a method's save or load.
 
     Args:
         result: The method's row.
         operation: Which half.
         limits: Those of the run that measured it (`state.limits.limits_of`).
+        plan: For the rules of the run.
         cores: Of the machine, None if unknown. A method uses all of them if its concurrency is on, else one.
 
     Returns:
-        The cause, or None where the operation or the limits that it takes to tell were not measured.
+        The cause, or None where the operation or the limits that it takes to tell were not measured, and on a GPU,
+        whose transfers are not among the causes yet.
     """
+    if plan.device != "cpu":
+        return None
     saves = operation == "save"
     summary = result.of(operation)
     rate_bytes_per_s = limits.write_bytes_per_s if saves else limits.read_bytes_per_s
@@ -80,7 +87,8 @@ def bottleneck(result: "MethodResult", operation: Operation, limits: Limits, cor
 
     if storage >= STORAGE_SHARE:
         plain = "writer" if saves else "reader"
-        return Bottleneck("storage", storage, f"storage: {_percent(storage)} of what it gives a plain {plain}")
+        cause: Cause = "page cache" if through_cache(plan, operation) else "storage"
+        return Bottleneck(cause, storage, f"{cause}: {_percent(storage)} of what it gives a plain {plain}")
     if codec / used_cores >= MOST and (in_flight or codec >= metadata):
         share = codec / used_cores
         verb = "encoding" if saves else "decoding"

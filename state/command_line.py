@@ -3,7 +3,7 @@
 import shlex
 
 from state.plan import CELL_NAMES, SIX, Plan
-from state.units import size_argument
+from state.units import duration_argument, share_argument, size_argument
 
 _DEFAULT = Plan()
 
@@ -25,8 +25,8 @@ def run_command(plan: Plan) -> str:
         "--codec": str(plan.codec) if plan.codec != _DEFAULT.codec else None,
         "--storage": plan.storage if plan.storage != _DEFAULT.storage else None,
         "--repeats": str(plan.repeats),
-        "--precision": f"{100 * plan.precision:g}%" if plan.precision is not None else None,
-        "--budget": f"{plan.budget_s:g}s" if plan.budget_s is not None else None,
+        "--precision": share_argument(plan.precision) if plan.precision is not None else None,
+        "--budget": duration_argument(plan.budget_s) if plan.budget_s is not None else None,
         "--cache": plan.cache if plan.cache != _DEFAULT.cache else None,
         "--durability": plan.durability if plan.durability != _DEFAULT.durability else None,
         "--seed": str(plan.seed) if plan.seed != _DEFAULT.seed else None,

@@ -32,6 +32,7 @@ class Change(msgspec.Struct, frozen=True):
         high: Its upper end, likewise.
         verdict: What the interval shows.
         why: Why it cannot tell, or an empty text.
+        refused: Whether the two runs measured different things, so that their ratio means nothing.
     """
 
     method: str
@@ -43,6 +44,7 @@ class Change(msgspec.Struct, frozen=True):
     high: float | None
     verdict: Verdict
     why: str = ""
+    refused: bool = False
 
     @property
     def estimate(self) -> Estimate | None:
@@ -78,6 +80,17 @@ class Comparison(msgspec.Struct, frozen=True):
     changes: tuple[Change, ...]
     differences: tuple[Difference, ...]
 
+    def unjudged(self, share: float) -> tuple[Change, ...]:
+        """What A measured of methods and nobody can tell whether it is slower by more than a share in B."""
+        return tuple(
+            change
+            for change in self.changes
+            if change.method != LIMIT
+            and change.before_s is not None
+            and change.verdict == "cannot tell"
+            and (change.high is None or change.high > 1 + share or change.refused)
+        )
+
     def slower_than(self, share: float) -> tuple[Change, ...]:
         """Methods that are shown to be slower and are so by more than a share of the first run's time."""
         slower = [change for change in self.changes if change.verdict == "slower" and change.method != LIMIT]
@@ -91,10 +104,15 @@ def compare(before: Run, after: Run) -> Comparison:
     disk that fills) is in the difference and in no interval; two runs of the same thing show how much that is
     (`ckpt-tui aa`).
     """
-    refusal = _incomparable(before.model, after.model)
     methods = (*dict.fromkeys((*before.plan.methods, *after.plan.methods)), LIMIT)
     changes = tuple(
-        _change(method, operation, before.times_s(method, operation), after.times_s(method, operation), refusal)
+        _change(
+            method,
+            operation,
+            before.times_s(method, operation),
+            after.times_s(method, operation),
+            _incomparable(before, after, operation),
+        )
         for method in methods
         for operation in OPERATIONS
     )
@@ -107,12 +125,14 @@ class Noise(msgspec.Struct, frozen=True):
     Attributes:
         pairs: How many pairs of runs.
         changes: Every comparison of a method's saves or loads in them.
+        counted: How many of those have a ratio.
         typical: The median of how many times the slower took of the faster; None without any.
         large: The 95th percentile of the same, or the largest where there are fewer than twenty.
     """
 
     pairs: int
     changes: tuple[Change, ...]
+    counted: int
     typical: float | None
     large: float | None
 
@@ -122,15 +142,19 @@ def noise_between(comparisons: Sequence[Comparison]) -> Noise:
     changes = tuple(change for found in comparisons for change in found.changes if change.method != LIMIT)
     factors = sorted(max(change.ratio, 1 / change.ratio) for change in changes if change.ratio is not None)
     if not factors:
-        return Noise(len(comparisons), changes, None, None)
-    return Noise(len(comparisons), changes, statistics.median(factors), factors[math.ceil(0.95 * len(factors)) - 1])
+        return Noise(len(comparisons), changes, 0, None, None)
+    large = factors[math.ceil(0.95 * len(factors)) - 1]
+    return Noise(len(comparisons), changes, len(factors), statistics.median(factors), large)
 
 
-def _incomparable(before: Model | None, after: Model | None) -> str:
-    """Why times of the two models cannot be compared, or an empty text."""
-    if before is None or after is None or before.logical_bytes == after.logical_bytes:
-        return ""
-    return f"the models differ ({format_bytes(before.logical_bytes)}, {format_bytes(after.logical_bytes)})"
+def _incomparable(before: Run, after: Run, operation: Operation) -> str:
+    """Why times of the two runs cannot be compared, or an empty text."""
+    sizes = [run.model.logical_bytes if run.model is not None else None for run in (before, after)]
+    if None not in sizes and sizes[0] != sizes[1]:
+        return f"the models differ ({', '.join(format_bytes(size or 0) for size in sizes)})"
+    rule = "durability" if operation == "save" else "cache"
+    rules = [getattr(run.plan, rule) for run in (before, after)]
+    return f"{operation}s are {rules[0]} in A and {rules[1]} in B" if rules[0] != rules[1] else ""
 
 
 def _change(method: str, operation: Operation, old: Sequence[float], new: Sequence[float], refusal: str) -> Change:
@@ -139,20 +163,12 @@ def _change(method: str, operation: Operation, old: Sequence[float], new: Sequen
         which = "either" if before_s == after_s else "A" if before_s is None else "B"
         return Change(method, operation, before_s, after_s, None, None, None, "cannot tell", f"not measured in {which}")
     change = ratio(new, old)
-    quotient, (low, high) = after_s / before_s, _ends(change)
-    if low is not None and high is not None:
-        low, high = min(low, quotient), max(high, quotient)  # the interval is of geometric means
+    low, high = (Estimate(end).factor if end is not None else None for end in (change.low, change.high))
     found = verdict(change) if not refusal else "cannot tell"
     why = refusal
     if found == "cannot tell" and not refusal:
         why = "fewer than three rounds" if low is None else "the noise would hide a change of 25 %"
-    return Change(method, operation, before_s, after_s, quotient, low, high, found, why)
-
-
-def _ends(change: Estimate) -> tuple[float | None, float | None]:
-    if change.low is None or change.high is None:
-        return None, None
-    return Estimate(change.low).factor, Estimate(change.high).factor
+    return Change(method, operation, before_s, after_s, change.factor, low, high, found, why, bool(refusal))
 
 
 def _differences(before: Run, after: Run) -> Iterator[Difference]:

@@ -35,7 +35,11 @@ def conclusion(found: Mapping[Measure, Effects]) -> str:
         return "Too few rounds: from three on there are intervals, and only they can back a sentence."
     sentences = [_helps(found, operations), *_costs(found, operations), _mixed(found, operations)]
     said = [sentence for sentence in sentences if sentence]
-    return " ".join(said) if said else "No switch is shown to change anything: the noise is larger than the effects."
+    if not said:
+        return "No switch is shown to change anything: the noise is larger than the effects."
+    if any(found[operation].estimated for operation in operations):
+        said.append("The cells come from several runs, and noise between runs is in no interval.")
+    return " ".join(said)
 
 
 def _clear(found: Effects) -> dict[Switch, Estimate]:
@@ -51,11 +55,13 @@ def _is_sure(effect: Estimate) -> bool:
 
 
 def _leaders(found: Effects) -> tuple[Switch, ...]:
-    """The switch that helps most, and those whose intervals overlap with its own."""
+    """The switch that helps most, and those whose intervals overlap with its own; none where a mixed one does more."""
     helping = {s: e for s, e in _clear(found).items() if e.high is not None and e.high < 0}
     if not helping:
         return ()
-    best = min(helping.values(), key=lambda effect: effect.value)
+    best = min(helping.values(), key=_value)
+    if any(found.main[switch].value < best.value for switch in _mixed_switches(found)):
+        return ()
     return tuple(s for s, e in helping.items() if e.low is not None and best.high is not None and e.low <= best.high)
 
 
@@ -76,7 +82,7 @@ def _costs(found: Mapping[Measure, Effects], operations: list[Operation]) -> lis
     sentences = []
     for switch in SWITCHES:
         slower = [
-            f"{format_factor(effect.factor)} on {operation}"
+            f"{'≈' if found[operation].estimated else ''}{format_factor(effect.factor)} on {operation}"
             for operation in operations
             if (effect := _clear(found[operation]).get(switch)) is not None and effect.value > 0
         ]
@@ -118,7 +124,8 @@ def _value(estimate: Estimate) -> float:
 
 
 def _factors(found: Effects, switches: tuple[Switch, ...]) -> str:
-    return " and ".join(format_factor(1 / found.main[switch].factor) for switch in switches)
+    mark = "≈" if found.estimated else ""
+    return " and ".join(f"{mark}{format_factor(1 / found.main[switch].factor)}" for switch in switches)
 
 
 def _join(switches: tuple[Switch, ...]) -> str:

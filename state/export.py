@@ -19,7 +19,7 @@ from state.environment import Environment
 from state.errors import ExportError, RequestError
 from state.limits import limits_of
 from state.model import Model
-from state.plan import Plan
+from state.plan import Plan, through_cache
 from state.results import MethodResult, OperationSummary, method_results
 from state.run import SCHEMA_VERSION, Failure, Limits, LoadResult, Run, RunStatus, SaveResult, TrialRecord
 from state.statistics import half_width, improvement_percent
@@ -38,6 +38,8 @@ def to_json(run: Run) -> bytes:
         "environment": run.environment,
         "model": run.model,
         "limits": limits_of(run),
+        "limits_failure": run.limits_failure,
+        "other_limits": run.other_limits,
         "advice": run.advice,
         "results": method_results(run),
         "trials": run.records,
@@ -61,11 +63,16 @@ class _Document(msgspec.Struct):
     trials: tuple[TrialRecord, ...]
     model: Model | None = None
     limits: Limits = Limits()
+    limits_failure: Failure | None = None
+    other_limits: dict[str, Limits] = {}
     status: RunStatus = "finished"
     refusal: Failure | None = None
     advice: tuple[str, ...] = ()
 
 
+#: No trial is shorter than a tick of the clock or longer than thirty years.
+_SHORTEST_S: Final = 1e-9
+_LONGEST_S: Final = 1e9
 _RUN_ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}")
 
 
@@ -88,8 +95,11 @@ def from_json(data: bytes) -> Run:
         raise ExportError(f"it holds no run ({error})", "choose a .json file that ckpt-tui wrote") from None
     if not _RUN_ID.fullmatch(document.run_id):
         raise ExportError(f"{document.run_id[:40]!a} is no id of a run", "choose a .json file that ckpt-tui wrote")
-    if any(record.result is not None and not record.result.time_s > 0 for record in document.trials):
-        raise ExportError("a trial in it took no time at all", "choose a .json file that ckpt-tui wrote")
+    results = [record.result for record in document.trials if record.result is not None]
+    if any(not _SHORTEST_S <= result.time_s <= _LONGEST_S for result in results):
+        raise ExportError("a trial in it took no possible time", "choose a .json file that ckpt-tui wrote")
+    if any(result.stored_bytes < 0 for result in results if isinstance(result, SaveResult)):
+        raise ExportError("a checkpoint in it has less than no bytes", "choose a .json file that ckpt-tui wrote")
     fields = msgspec.structs.asdict(document)
     return Run(records=fields.pop("trials"), **fields)
 
@@ -279,12 +289,14 @@ def bound_words(result: MethodResult) -> str:
 
 
 def limits_line(run: Run) -> str:
-    """What the device gave a plain writer and reader; empty before that was measured."""
+    """What a plain writer and reader reached; empty before that was measured."""
     limits = limits_of(run)
     if limits.write_bytes_per_s is None or limits.read_bytes_per_s is None:
         return ""
     write, read = format_rate(limits.write_bytes_per_s), format_rate(limits.read_bytes_per_s)
-    return f"the device's limit: {write} write, {read} read"
+    into = " into the page cache" if through_cache(run.plan, "save") else ""
+    out_of = " from the page cache" if through_cache(run.plan, "load") else ""
+    return f"limit (a plain file): {write} write{into}, {read} read{out_of}"
 
 
 def speedup_words(summary: OperationSummary) -> str:

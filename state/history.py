@@ -32,6 +32,7 @@ _JSON: Final[dict[str, Any]] = {
     "environment": Environment,
     "model": Model | None,
     "limits": Limits,
+    "limits_failure": Failure | None,
     "refusal": Failure | None,
     "advice": tuple[str, ...],
 }

@@ -8,6 +8,8 @@ from typing import Final
 from state.plan import Operation, Plan, Trial
 from state.run import Result
 from state.statistics import MIN_SAMPLES, half_width, outliers, summarise, t_quantile
+from state.stopping import MIN_ROUNDS, is_settled
+from state.units import share_argument
 
 #: Half of the intervals wider than this each way make a noisy machine.
 _NOISY: Final = 0.25
@@ -41,6 +43,11 @@ def shaky(plan: Plan, measured: Sequence[tuple[Trial, Result]]) -> Iterator[str]
             f"Times {way} by {abs(math.expm1(drift)):.0%} from the first round to the last: something else changes "
             "meanwhile (other programs, heat, a filling disk)."
         )
+    if plan.precision is not None and plan.repeats >= MIN_ROUNDS:
+        wide = sum(not is_settled(s, plan.precision) for s in samples)
+        if wide:
+            asked = f"±{share_argument(plan.precision)}"
+            yield f"{wide} of {len(samples)} intervals are not within the {asked} that was asked for."
     widths = [
         width for s in samples if (found := summarise(s)) and (width := half_width(found.low, found.high)) is not None
     ]
@@ -60,16 +67,18 @@ def shaky(plan: Plan, measured: Sequence[tuple[Trial, Result]]) -> Iterator[str]
 def _drift(times: Times) -> float | None:
     """The change of log time from the first round to the last, if it is shown; None if not.
 
-    A straight line through what each round took on average, relative to each method's own mean; rounds that some
-    method lacks are left out. Shown means that Student's t of its slope is beyond 95 %.
+    A straight line through what each round took on average; methods that lack rounds are left out. Shown means that
+    Student's t of its slope is beyond 95 %.
     """
     if not times:
         return None
-    rounds = sorted(set.intersection(*(set(of_round) for of_round in times.values())))
+    most = max(map(len, times.values()))
+    complete = [of_round for of_round in times.values() if len(of_round) == most]
+    rounds = sorted(set.intersection(*map(set, complete)))
     count = len(rounds)
     if count < _MIN_ROUNDS_FOR_DRIFT:
         return None
-    means = [statistics.fmean(math.log(of_round[number]) for of_round in times.values()) for number in rounds]
+    means = [statistics.fmean(math.log(of_round[number]) for of_round in complete) for number in rounds]
     line = statistics.linear_regression(rounds, means)
     rest = sum((mean - line.slope * number - line.intercept) ** 2 for number, mean in zip(rounds, means, strict=True))
     spread = sum((number - statistics.fmean(rounds)) ** 2 for number in rounds)

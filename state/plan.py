@@ -110,6 +110,11 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise RequestError(
                 f"a precision of {self.precision:.3%} is out of range", "choose more than 0 % and at most 100 %"
             )
+        if self.budget_s is not None and self.precision is None:
+            raise RequestError(
+                "a budget says when to stop adding rounds, and without a precision none are added",
+                "give --precision, too",
+            )
         times_s = {"stall timeout": self.stall_timeout_s, "timeout": self.timeout_s, "budget": self.budget_s}
         for name, value in times_s.items():
             if value is not None and not 0 < value < math.inf:
@@ -150,6 +155,11 @@ def expand_methods(text: str, available: Iterable[str]) -> tuple[str, ...]:
             )
         chosen |= dict.fromkeys(groups.get(name, (name,)))
     return tuple(chosen)
+
+
+def through_cache(plan: Plan, operation: Operation) -> bool:
+    """Whether the rules let an operation end (or begin) in the page cache instead of on the device."""
+    return plan.durability == "buffered" if operation == "save" else plan.cache == "warm"
 
 
 class Trial(msgspec.Struct, frozen=True):

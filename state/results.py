@@ -137,13 +137,6 @@ def _measured_by(run: Run, method: str) -> str:
     return next((r.run_id for r in run.records if r.trial.method == method and r.run_id), run.run_id)
 
 
-def _around(speedup: float | None, against: Estimate | None) -> tuple[float | None, float | None]:
-    """The interval of a speedup, from that of the ratio of geometric means; it holds the ratio of medians, too."""
-    if speedup is None or against is None or against.low is None or against.high is None:
-        return None, None
-    return min(speedup, math.exp(-against.high)), max(speedup, math.exp(-against.low))
-
-
 def _summarise(
     results: Sequence[Result],
     baseline: Sequence[Result],
@@ -159,7 +152,7 @@ def _summarise(
     speedup = factor(median_of(reference_s), summary.median)
     # A method is no faster than itself, with certainty.
     against = ratio(samples, reference_s) if speedup is not None and samples != reference_s else None
-    low, high = _around(speedup, against)
+    faster = -against if against is not None else Estimate(0.0)
     rate_bytes_per_s = logical_bytes * len(samples) / sum(samples)
     saves = [result for result in results if isinstance(result, SaveResult)]
     device = [r.cost.device_write_bytes if isinstance(r, SaveResult) else r.cost.device_read_bytes for r in results]
@@ -178,8 +171,8 @@ def _summarise(
         device_bytes=median_of(device),
         limit_fraction=logical_bytes / limit_bytes_per_s / summary.median if limit_bytes_per_s else None,
         speedup_vs_tensorstore=speedup,
-        speedup_low=low,
-        speedup_high=high,
+        speedup_low=math.exp(faster.low) if faster.low is not None else None,
+        speedup_high=math.exp(faster.high) if faster.high is not None else None,
         verdict_vs_tensorstore=verdict(against) if against is not None else None,
         estimated=bool(reference_s) and not same_run,
     )
@@ -220,15 +213,18 @@ def method_results(run: Run) -> tuple[MethodResult, ...]:
             spec=saved.spec if saved else None,
             run_id=run_id,
         )
-        rows.append(
-            msgspec.structs.replace(row, **{op: _bounded(row, op, limits, run.environment.cores) for op in OPERATIONS})
-        )
+        rows.append(msgspec.structs.replace(row, **{op: _bounded(row, op, limits, run) for op in OPERATIONS}))
     return tuple(rows)
 
 
-def _bounded(row: MethodResult, operation: Operation, limits: Limits, cores: int | None) -> OperationSummary | None:
+def all_verified(run: Run) -> bool:
+    """Whether every method was measured in every round and every load was bit for bit the source."""
+    return all(result.status == "done" and result.verified for result in method_results(run))
+
+
+def _bounded(row: MethodResult, operation: Operation, limits: Limits, run: Run) -> OperationSummary | None:
     """A method's saves or loads with what bounds them."""
-    summary, bound = row.of(operation), bottleneck(row, operation, limits, cores)
+    summary, bound = row.of(operation), bottleneck(row, operation, limits, run.plan, run.environment.cores)
     if summary is None or bound is None:
         return summary
     return msgspec.structs.replace(summary, bottleneck=bound.cause, bottleneck_words=bound.sentence)

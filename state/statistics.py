@@ -41,11 +41,6 @@ class Summary(msgspec.Struct, frozen=True):
     low: float | None
     high: float | None
 
-    @property
-    def half_width(self) -> float | None:
-        """How far the interval reaches up and down, as a factor less one: 0.05 is ±5 %."""
-        return half_width(self.low, self.high)
-
 
 def half_width(low: float | None, high: float | None) -> float | None:
     """Half of an interval on the log scale as a factor less one: 0.05 is ±5 %; None without an interval."""
@@ -87,8 +82,8 @@ def t_quantile(degrees: float) -> float:
 @lru_cache(maxsize=64)
 def _order_statistic(count: int) -> int:
     """How many samples may be left out on each side of an interval that still holds the median in 95 %."""
-    beyond, tail = 0, 0.5**count
-    while (tail := tail + math.comb(count, beyond + 1) * 0.5**count) <= (1 - CONFIDENCE) / 2:
+    beyond, orders, most = 0, 1, (1 - CONFIDENCE) / 2 * 2**count if count < 1000 else 25 * 2**count // 1000
+    while (orders := orders + math.comb(count, beyond + 1)) <= most:
         beyond += 1
     return beyond
 
@@ -126,6 +121,11 @@ class Estimate(msgspec.Struct, frozen=True):
     def factor(self) -> float:
         """What it multiplies times by."""
         return math.exp(self.value)
+
+    @property
+    def reach(self) -> float | None:
+        """How far the interval reaches each way as a factor less one: 0.05 is ±5 %; None without one."""
+        return math.expm1((self.high - self.low) / 2) if self.low is not None and self.high is not None else None
 
     @property
     def is_shown(self) -> bool:
@@ -169,8 +169,15 @@ def contrast(handfuls: Sequence[Sequence[float]], weights: Sequence[float]) -> E
 
 
 def ratio(times_s: Sequence[float], reference_s: Sequence[float]) -> Estimate:
-    """The log of how many times the first takes of the second's time, by their geometric means."""
-    return contrast([[math.log(t) for t in times_s], [math.log(t) for t in reference_s]], (1.0, -1.0))
+    """The log of how many times the first takes of the second's time: the ratio of medians.
+
+    Its interval is that of the geometric means, widened to the ratio of medians should that lie outside.
+    """
+    means = contrast([[math.log(t) for t in times_s], [math.log(t) for t in reference_s]], (1.0, -1.0))
+    value = math.log(statistics.median(times_s) / statistics.median(reference_s))
+    if means.low is None or means.high is None:
+        return Estimate(value)
+    return Estimate(value, min(value, means.low), max(value, means.high))
 
 
 def median_of(values: Sequence[float | None]) -> float | None:

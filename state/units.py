@@ -73,6 +73,11 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * _DURATION_UNITS[match[2] or "s"]
 
 
+def duration_argument(time_s: float) -> str:
+    """Write a time exactly, as `parse_duration` reads it back: ``600s``."""
+    return f"{_plain(time_s)}s"
+
+
 _SHARE = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*%\s*", re.ASCII)
 
 
@@ -88,7 +93,17 @@ def parse_share(text: str) -> float:
     match = _SHARE.fullmatch(text)
     if match is None:
         raise UnitError(f"{text!r} is no percentage", "write a number and a percent sign, for example 5%")
-    return float(match[1]) / 100
+    return float(Fraction(match[1]) / 100)  # the nearest float of the decimal fraction, which a division may miss
+
+
+def share_argument(share: float) -> str:
+    """Write a share as a percentage, as `parse_share` reads it back: ``5%``."""
+    return f"{_plain(100 * share)}%"
+
+
+def _plain(value: float) -> str:
+    """A number without an exponent, to nine digits after the point."""
+    return f"{value:.9f}".rstrip("0").rstrip(".")
 
 
 def size_argument(size_bytes: int) -> str:

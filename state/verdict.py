@@ -1,6 +1,5 @@
 """What an interval says about a difference, in the words of this program."""
 
-import math
 from typing import Final, Literal
 
 from state.statistics import Estimate
@@ -18,15 +17,8 @@ def verdict(ratio: Estimate | None) -> Verdict:
     ``faster`` and ``slower`` if its 95 % interval excludes equality. Else ``no difference shown`` if a difference of
     25 % would have been seen, and ``cannot tell`` if not, or without an interval.
     """
-    if ratio is None or ratio.low is None or ratio.high is None:
+    if ratio is None or ratio.reach is None:
         return "cannot tell"
     if ratio.is_shown:
         return "faster" if ratio.value < 0 else "slower"
-    return "no difference shown" if half_width_of(ratio) <= TELLING else "cannot tell"
-
-
-def half_width_of(ratio: Estimate) -> float:
-    """How far an interval reaches each way as a factor less one: 0.05 is ±5 %; infinite without one."""
-    if ratio.low is None or ratio.high is None:
-        return math.inf
-    return math.exp((ratio.high - ratio.low) / 2) - 1
+    return "no difference shown" if ratio.reach <= TELLING else "cannot tell"

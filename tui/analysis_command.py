@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from state.errors import HistoryError, RequestError
+from state.errors import CkptTuiError, HistoryError, RequestError
 from state.units import parse_share
 from tui.history_command import RUN_REFERENCE, opened_history
 from tui.output import standard_output
@@ -17,7 +17,7 @@ from tui.plan_options import Parsed, make_plan, plan_options
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from state.plan import Plan
+    from state.comparison import Comparison
     from state.run import Run
     from tui.rows import Glyphs
 
@@ -86,14 +86,15 @@ def why(run: str, output: str) -> int:
     "limit",
     type=Parsed("percentage", parse_share),
     metavar="PERCENT",
-    help="Exit with 1 if something is shown to be slower, and by more than this.",
+    help="Exit with 1 if a method is shown to be slower by more than this, or nobody can tell.",
 )
 @_format
 def compare(before: str, after: str, limit: float | None, output: str) -> int:
     """Hold run B (the last one) against run A (the baseline).
 
-    A change is slower or faster if its 95 % interval excludes that there is none. Exit status: 0, or 1 with
-    --fail-if-slower, or 2 if the request was wrong.
+    A change is slower or faster if its 95 % interval excludes that there is none. Exit status: 0; 1 with
+    --fail-if-slower if a method is shown to be slower by more than that, if it was not measured in B, or if its
+    interval is too wide to tell; 2 if the request was wrong.
     """
     import msgspec
 
@@ -102,18 +103,23 @@ def compare(before: str, after: str, limit: float | None, output: str) -> int:
     from tui.compare import compare_lines, increase_words
 
     old, new = _find(before), _find(after)
+    if old.run_id == new.run_id:
+        raise RequestError(f"both are the run {old.run_id}", "name two runs; ckpt-tui history lists them")
     found = comparison.compare(old, new)
     floor = None
     with contextlib.suppress(HistoryError), opened_history() as kept:  # two files can be compared without a history
         floor = noise_floor(kept, new)
     slower = found.slower_than(limit) if limit is not None else ()
+    unjudged = found.unjudged(limit) if limit is not None else ()
     if output == "json":
         _print_json({**msgspec.structs.asdict(found), "noise_floor": floor})
     else:
         _print(_console()[0], compare_lines(old, new, found, floor))
     for change in slower:
         click.echo(f"ckpt-tui: {change.method} {change.operation} is {increase_words(change)}", err=True)
-    return 1 if slower else 0
+    for change in unjudged:
+        click.echo(f"ckpt-tui: {change.method} {change.operation} cannot be judged: {change.why}", err=True)
+    return 1 if slower or unjudged else 0
 
 
 @click.command()
@@ -124,22 +130,29 @@ def compare(before: str, after: str, limit: float | None, output: str) -> int:
 def aa(*, pairs: int, quiet: bool, output: str, **options: Any) -> int:
     """Measure the same thing twice: what noise does here by itself.
 
-    The runs are kept in the history with the tag aa, and later comparisons on this machine and folder quote them. Exit
-    status: 0, 2 if the request was wrong, 128 + N stopped by signal N.
+    The runs are kept in the history with the tag aa, and later comparisons of the same model under the same rules in
+    this folder quote them. Exit status: 0, 1 if a method failed, 2 if the request was wrong, 128 + N stopped by signal
+    N.
     """
     from backends.methods import registry
     from state.comparison import compare as compare_runs
     from state.comparison import noise_between
+    from state.results import all_verified
     from tui.compare import compare_lines, noise_lines
+    from tui.headless import measure_here
 
     plan = make_plan(available=tuple(registry.entries()), **options)
-    found, lines, stopped_by = [], list[Line](), None
-    for _ in range(pairs):
-        before, stopped_by = _measure_tagged(plan, quiet=quiet)
+    found: list[Comparison] = []
+    lines: list[Line] = []
+    stopped_by, complete = None, True
+    while len(found) < pairs and stopped_by is None:
+        before, stopped_by = measure_here(plan, quiet=quiet, history=True)
         if stopped_by is None:
-            after, stopped_by = _measure_tagged(plan, quiet=quiet)
+            after, stopped_by = measure_here(plan, quiet=quiet, history=True)
         if stopped_by is not None:
             break
+        _tag(before, after)
+        complete = complete and all_verified(before) and all_verified(after)
         found.append(compare_runs(before, after))
         lines += [*compare_lines(before, after, found[-1])[:-1], []]
     noise = noise_between(found)
@@ -147,19 +160,21 @@ def aa(*, pairs: int, quiet: bool, output: str, **options: Any) -> int:
         _print_json({"noise": noise, "comparisons": found})
     else:
         _print(_console()[0], [*lines, *noise_lines(noise)])
-    return 0 if stopped_by is None else 128 + stopped_by
+    if stopped_by is not None:
+        return 128 + stopped_by
+    return 0 if complete else 1
 
 
-def _measure_tagged(plan: "Plan", *, quiet: bool) -> "tuple[Run, int | None]":
-    """A run that is kept with the tag of its kind, and the signal that stopped it, if one did."""
+def _tag(*pair: "Run") -> None:
+    """Mark two runs as equal, both at once: half a pair would be taken for the half of another."""
     from state.noise_floor import TAG
-    from tui.headless import measure_here
 
-    run, stopped_by = measure_here(plan, quiet=quiet, history=True)
-    if run.has_outcome:
+    try:
         with opened_history() as kept:
-            kept.tag(run.run_id, TAG)
-    return run, stopped_by
+            for run in pair:
+                kept.tag(run.run_id, TAG)
+    except CkptTuiError as error:  # nothing could be kept, which was told; the comparison stands
+        click.echo(f"ckpt-tui: {error}", err=True)
 
 
 def _console() -> "tuple[Console, Glyphs]":

@@ -110,7 +110,7 @@ def run_charts(run: Run, *, width: int, colour: bool, ascii_only: bool = False) 
     for bars, operation in zip((saves, loads), OPERATIONS, strict=True):
         device_s = limit_s(run, operation)
         if bars and device_s is not None:
-            bars.append(Bar("device limit", device_s, format_seconds(device_s), "-" if ascii_only else "░"))
+            bars.append(Bar("plain file", device_s, format_seconds(device_s), "-" if ascii_only else "░"))
     sizes = [
         Bar(r.method, r.stored_bytes, format_bytes(r.stored_bytes), glyph)
         for r in results

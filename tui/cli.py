@@ -118,7 +118,7 @@ def run(
 
 
 def _run(plan: Plan, output: str, exports: tuple[Path, ...], *, overwrite: bool, quiet: bool, history: bool) -> int:
-    from state.results import method_results
+    from state.results import all_verified
     from tui.headless import measure_here
     from tui.report import print_report
 
@@ -134,8 +134,7 @@ def _run(plan: Plan, output: str, exports: tuple[Path, ...], *, overwrite: bool,
         return 128 + stopped_by
     if refusal is not None:
         click.echo(f"ckpt-tui: {refusal.what}: {refusal.do}.", err=True)
-    verified = all(result.status == "done" and result.verified for result in method_results(measured))
-    return OK if verified and exported else SOME_FAILED
+    return OK if all_verified(measured) and exported else SOME_FAILED
 
 
 @cli.command()

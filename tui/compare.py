@@ -6,7 +6,6 @@ from typing import Final
 from state.comparison import Change, Comparison, Noise
 from state.plan import LIMIT
 from state.run import Run
-from state.statistics import half_width
 from state.units import format_factor, format_seconds
 from tui.pieces import Line, Piece
 from tui.words import change_words
@@ -61,7 +60,7 @@ def _where(run: Run) -> str:
 
 
 def _name(change: Change) -> str:
-    return f"{'device limit' if change.method == LIMIT else change.method} {change.operation}"
+    return f"{'plain file' if change.method == LIMIT else change.method} {change.operation}"
 
 
 def _change(change: Change, width: int) -> Line:
@@ -71,10 +70,9 @@ def _change(change: Change, width: int) -> Line:
 
 
 def _verdict(change: Change) -> Piece:
-    if change.estimate is None or change.verdict != "cannot tell":
-        return change_words(change.estimate) if change.estimate is not None else (change.why, "dim")
-    reach = half_width(change.low, change.high)
-    return (f"cannot tell: {change.why}" if reach is None else f"cannot tell within ±{reach:.0%}"), "dim"
+    if change.estimate is None or change.refused:
+        return change.why, "dim"
+    return change_words(change.estimate)
 
 
 def increase_words(change: Change) -> str:
@@ -90,7 +88,7 @@ def noise_lines(noise: Noise) -> Iterator[Line]:
         yield [
             (
                 f"Noise alone changed medians by {format_factor(noise.typical)} typically and by "
-                f"{format_factor(noise.large)} {'in one of twenty' if len(noise.changes) >= 20 else 'at most'}.",
+                f"{format_factor(noise.large)} {'in one of twenty' if noise.counted >= 20 else 'at most'}.",
                 "plain",
             )
         ]

@@ -56,7 +56,7 @@ def _summary(summary: OperationSummary) -> Iterator[str]:
     if summary.speedup_vs_tensorstore is not None and summary.verdict_vs_tensorstore is not None:
         yield f"  against {BASELINE}: {speedup_range(summary)}, {summary.verdict_vs_tensorstore}"
     if summary.limit_fraction is not None:
-        yield f"  {summary.limit_fraction:.0%} of the device's limit for the same bytes"
+        yield f"  {summary.limit_fraction:.0%} of the limit, which a plain file of the same bytes reached"
     if summary.bottleneck_words is not None:
         yield f"  bounded by {summary.bottleneck_words}"
 

@@ -12,7 +12,14 @@ from backends.storage import check_storage, user_path
 from state.errors import RequestError
 from state.optimizations import Codec
 from state.plan import Cache, Dtype, Durability, Plan
-from state.units import parse_duration, parse_share, parse_size, size_argument
+from state.units import (
+    duration_argument,
+    parse_duration,
+    parse_share,
+    parse_size,
+    share_argument,
+    size_argument,
+)
 
 
 class Field(NamedTuple):
@@ -109,14 +116,14 @@ def fields() -> tuple[Field, ...]:
             "Precision",
             "adds rounds until every interval is within this, such as 5%; empty adds none",
             lambda text: parse_share(text) if text.strip() else None,
-            lambda p: f"{100 * p.precision:g}%" if p.precision is not None else "",
+            lambda p: share_argument(p.precision) if p.precision is not None else "",
         ),
         Field(
             "budget_s",
             "Budget",
             "adds no round that would end after this time, such as 10min; empty sets no limit",
             lambda text: parse_duration(text) if text.strip() else None,
-            lambda p: f"{p.budget_s:g}s" if p.budget_s is not None else "",
+            lambda p: duration_argument(p.budget_s) if p.budget_s is not None else "",
         ),
         Field(
             "concurrency",

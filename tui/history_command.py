@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from state.history import History
 
 #: For the end of a command's help.
-RUN_REFERENCE: Final = "RUN is an id, a part of one, a name, last, last~N or baseline."
+RUN_REFERENCE: Final = "RUN is an id, the beginning or end of one, a name, last, last~N or baseline."
 
 
 @contextlib.contextmanager
@@ -39,6 +39,10 @@ def opened_history() -> "Iterator[History]":
 def history(context: click.Context, /, search: str, limit: int | None, output: str) -> int:
     """List the runs that were kept, newest first, and look after them."""
     if context.invoked_subcommand is not None:
+        if search or limit is not None:
+            raise RequestError(
+                f"--search and --limit are for the list, not for {context.invoked_subcommand}", "leave them out"
+            )
         return 0
     with opened_history() as kept:
         entries = kept.runs(search, limit)

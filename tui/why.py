@@ -31,7 +31,7 @@ def missing_line(found: Mapping[Measure, Effects], remedy: str = "") -> str:
     missing = found["save"].missing
     if not missing:
         return ""
-    remedy = remedy or f"ckpt-tui run --methods {','.join(missing)} measures them"
+    remedy = remedy or "ckpt-tui run --methods cells measures all"
     return f"{len(missing)} of {len(CELLS)} cells are missing: {', '.join(missing)}. {remedy}."
 
 

@@ -4,11 +4,12 @@ import math
 
 from state.statistics import Estimate
 from state.units import format_factor
-from tui.pieces import Meaning, Piece
+from state.verdict import verdict
+from tui.pieces import Piece
 
 
 def change_words(change: Estimate, mark: str = "") -> Piece:
-    """``x2.70 faster (2.51–2.90)``, or that no change is shown with the range that it may have.
+    """``x2.70 faster (2.51–2.90)``; where none is shown, the verdict with the range of times faster that it may be.
 
     Args:
         change: Of the log of a time.
@@ -16,11 +17,11 @@ def change_words(change: Estimate, mark: str = "") -> Piece:
     """
     words = f"{mark}{format_factor(math.exp(abs(change.value)))} {'faster' if change.value < 0 else 'slower'}"
     if change.low is None or change.high is None:
-        return words, "plain"
-    if not change.is_shown:
-        return f"no change shown ({_range(-change.high, -change.low)})", "dim"
-    meaning: Meaning = "faster" if change.value < 0 else "slower"
-    return f"{words} ({_range(*sorted((abs(change.low), abs(change.high))))})", meaning
+        return f"{words} (no interval)", "dim"
+    found = verdict(change)
+    if found == "faster" or found == "slower":
+        return f"{words} ({_range(*sorted((abs(change.low), abs(change.high))))})", found
+    return f"{found} ({_range(-change.high, -change.low)})", "dim"
 
 
 def _range(low: float, high: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from backends import children
-from backends.children import ChildKilledError, Limits, follow, fork
+from backends.children import ChildKilledError, Patience, follow, fork
 from state.units import GIB, MIB
 
 
@@ -33,7 +33,7 @@ def test_a_child_that_waits_for_a_disk_that_works_is_left_alone(
     monkeypatch.setattr(children, "unwritten_bytes", unwritten_bytes)
     pid, read_fd = fork(lambda emit: time.sleep(60), close_fds=())
     with pytest.raises(ChildKilledError, match="hung: no byte moved"):
-        follow(pid, read_fd, Limits(stall_s=0.35), lambda event: None, nothing_to_read, lambda: None)
+        follow(pid, read_fd, Patience(stall_s=0.35), lambda event: None, nothing_to_read, lambda: None)
     assert len(looks) > 12, "it was killed while the disk worked"
 
 
@@ -50,5 +50,5 @@ def test_dirty_pages_of_others_that_flicker_are_no_progress(
     monkeypatch.setattr(children, "unwritten_bytes", unwritten_bytes)
     pid, read_fd = fork(lambda emit: time.sleep(60), close_fds=())
     with pytest.raises(ChildKilledError, match="hung: no byte moved"):
-        follow(pid, read_fd, Limits(stall_s=0.5), lambda event: None, nothing_to_read, lambda: None)
+        follow(pid, read_fd, Patience(stall_s=0.5), lambda event: None, nothing_to_read, lambda: None)
     assert len(looks) < 40

@@ -20,6 +20,7 @@ from backends.launcher import Launcher
 from state.events import (
     CheckpointDeleted,
     Event,
+    MachineMeasured,
     ModelBuilding,
     ModelReady,
     PhaseEntered,
@@ -76,6 +77,8 @@ def test_six_methods_are_measured_and_verified(plan: Plan) -> None:
 def test_rounds_are_added_until_the_intervals_are_narrow_or_the_time_is_spent(plan: Plan) -> None:
     plan = msgspec.structs.replace(plan, methods=("pytorch",), precision=1.0)
     run, events = measure(plan)
+    for kind in (ModelReady, MachineMeasured):
+        assert sum(isinstance(event, kind) for event in events) == 1, "rounds that are added find everything in place"
     assert events.count(RoundAdded()) == run.plan.repeats - 1 >= 4  # fewer than five rounds may agree by chance
     assert {record.status for record in run.records} == {"done"}
     assert [event for event in events if isinstance(event, RunFinished)] == [RunFinished(cancelled=False)]
@@ -83,6 +86,13 @@ def test_rounds_are_added_until_the_intervals_are_narrow_or_the_time_is_spent(pl
     assert once.plan.repeats == 1
     assert RoundAdded() not in events
     assert_clean(plan)
+
+
+def test_a_method_that_failed_is_not_tried_again_in_added_rounds(plan: Plan, faulty_methods: None) -> None:
+    run, _ = measure(msgspec.structs.replace(plan, methods=("raises", "pytorch"), precision=1.0))
+    assert run.plan.repeats >= 5
+    assert [record.status for record in run.of("raises", "save")][1:] == ["cancelled"] * (run.plan.repeats - 1)
+    assert run.measured("pytorch")
 
 
 def test_an_added_round_can_be_stopped(plan: Plan) -> None:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from state.bottleneck import BUSY_SHARE, MOST, STORAGE_SHARE, Bottleneck, bottleneck
-from state.plan import OPERATIONS, Operation
+from state.plan import OPERATIONS, Operation, Plan
 from state.results import MethodResult, OperationSummary
 from state.run import Limits
 
@@ -57,7 +57,7 @@ def row(time_s: float, *, cpu_s: float = 0.0, **values: Any) -> MethodResult:
 
 
 def of(result: MethodResult, operation: Operation = "save", limits: Limits = LIMITS) -> Bottleneck:
-    found = bottleneck(result, operation, limits, cores=4)
+    found = bottleneck(result, operation, limits, Plan(), cores=4)
     assert found is not None
     return found
 
@@ -115,12 +115,14 @@ def test_of_a_codec_and_many_files_the_one_that_explains_more_is_named() -> None
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_nothing_is_said_where_too_little_is_known(operation: Operation) -> None:
-    assert bottleneck(row(0.11), operation, Limits(), cores=4) is None
-    assert bottleneck(row(0.11), operation, LIMITS, cores=None) is None
-    assert bottleneck(row(1.0, save=None, load=None), operation, LIMITS, cores=4) is None
+    assert bottleneck(row(0.11), operation, Limits(), Plan(), cores=4) is None
+    assert bottleneck(row(0.11), operation, LIMITS, Plan(), cores=None) is None
+    assert bottleneck(row(1.0, save=None, load=None), operation, LIMITS, Plan(), cores=4) is None
     device_only = Limits(write_bytes_per_s=1e9, read_bytes_per_s=1e9)
-    assert bottleneck(row(9.0, file_count=11_415), operation, device_only, cores=4) is None, "it may be the files"
-    near = bottleneck(row(0.11), operation, device_only, cores=4)
+    assert bottleneck(row(9.0, file_count=11_415), operation, device_only, Plan(), cores=4) is None, (
+        "it may be the files"
+    )
+    near = bottleneck(row(0.11), operation, device_only, Plan(), cores=4)
     assert near is not None
     assert near.cause == "storage"
 
@@ -132,3 +134,28 @@ def test_the_thresholds_are_where_they_say() -> None:
     assert of(row(1.0, file_count=round(MOST * 2000) - 1)).cause == "the method itself"
     assert of(row(1.0, cpu_s=BUSY_SHARE)).cause == "CPU"
     assert of(row(1.0, cpu_s=BUSY_SHARE - 0.01)).cause == "the method itself"
+
+
+@pytest.mark.parametrize(("operation", "rule"), [("save", {"durability": "buffered"}), ("load", {"cache": "warm"})])
+def test_where_the_rules_allow_the_page_cache_it_is_called_that(operation: Operation, rule: dict[str, str]) -> None:
+    plan = msgspec.convert(rule, Plan)
+    found = bottleneck(row(0.06), operation, LIMITS, plan, cores=4)
+    assert found is not None
+    assert found.cause == "page cache"
+    assert found.sentence.startswith("page cache: ")
+    other: Operation = "load" if operation == "save" else "save"
+    found = bottleneck(row(0.06), other, LIMITS, plan, cores=4)
+    assert found is not None
+    assert found.cause == "storage"
+
+
+def test_on_a_gpu_whose_transfers_are_no_cause_yet_nothing_is_claimed() -> None:
+    assert bottleneck(row(0.11), "save", LIMITS, Plan(device="cuda"), cores=4) is None
+
+
+def test_the_larger_of_codec_and_files_is_named() -> None:
+    encoded = row(10.0, codec="gzip:1", file_count=8_000)
+    slow_codec = msgspec.structs.replace(LIMITS, codec_encode_bytes_per_s=MB_100 / 9, file_write_s=0.00075)
+    assert of(encoded, limits=slow_codec).cause == "CPU"
+    slow_files = msgspec.structs.replace(LIMITS, codec_encode_bytes_per_s=MB_100 / 6, file_write_s=0.0011)
+    assert of(encoded, limits=slow_files).cause == "metadata"

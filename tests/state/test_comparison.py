@@ -63,6 +63,9 @@ def test_equal_runs_show_what_noise_does() -> None:
     assert noise.typical == pytest.approx(1.02)
     assert noise.large == pytest.approx(1.1)
     assert noise_between([]).typical is None
+    many = noise_between([compare(measured(), measured(times=1 + k / 100)) for k in range(20)])
+    assert many.counted == 40
+    assert many.large == pytest.approx(1.18)  # two of forty are above it
 
 
 def test_models_of_different_size_cannot_be_told_apart_by_time() -> None:
@@ -86,6 +89,43 @@ def test_differences_of_plan_and_machine_are_named_and_lengths_of_measuring_are_
         ("torch", "none", "2.13.0"),
     }
     assert compare(before, before).differences == ()
+
+
+def test_the_verdict_is_that_of_the_interval_that_is_shown() -> None:
+    # Eleven rounds whose medians hardly differ and whose means do: the interval is widened to the ratio of medians.
+    plan = Plan(methods=("pytorch",), repeats=11)
+    steady = [1.0 + 0.001 * k for k in range(11)]
+    lopsided = [0.5] * 5 + [1.02] * 6
+    runs = [run_of(plan, {("pytorch", op): s for op in ("save", "load")}) for s in (steady, lopsided)]
+    for before, after in (runs, runs[::-1]):
+        change = one(before, after)
+        assert change.low is not None
+        assert change.high is not None
+        assert change.ratio is not None
+        assert change.low <= change.ratio <= change.high
+        assert (change.verdict in ("faster", "slower")) == (not change.low <= 1 <= change.high)
+
+
+def test_what_nobody_can_tell_is_named_for_a_gate() -> None:
+    gone = compare(measured(methods=("pytorch", "t5x")), measured())
+    assert {(c.method, c.why) for c in gone.unjudged(0.1)} == {("t5x", "not measured in B")}
+    few = compare(measured(), measured(times=3, rounds=2))
+    assert {change.why for change in few.unjudged(0.1)} == {"fewer than three rounds"}
+    plan = Plan(methods=("pytorch",), repeats=3)
+    wild = run_of(plan, {("pytorch", op): [1.0, 2.0, 4.0] for op in ("save", "load")})
+    assert len(compare(wild, wild).unjudged(0.1)) == 2
+    fast = run_of(plan, {("pytorch", op): [0.01, 0.02, 0.04] for op in ("save", "load")})
+    assert compare(wild, fast).unjudged(0.1) == ()
+    assert compare(measured(), measured(times=1.2)).unjudged(0.1) == ()
+
+
+def test_durable_and_buffered_saves_are_not_compared() -> None:
+    plan = Plan(methods=("pytorch",), repeats=5, durability="buffered")
+    buffered = run_of(plan, {("pytorch", op): STEADY for op in ("save", "load")})
+    save, load = one(measured(), buffered), one(measured(), buffered, operation="load")
+    assert (save.verdict, save.why) == ("cannot tell", "saves are durable in A and buffered in B")
+    assert load.verdict == "no difference shown"
+    assert [change.operation for change in compare(measured(), buffered).unjudged(10)] == ["save"]
 
 
 def test_only_what_is_shown_and_large_enough_counts_as_slower() -> None:

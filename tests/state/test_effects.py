@@ -194,6 +194,31 @@ def test_a_switch_that_helps_here_and_harms_there_is_said_to() -> None:
     assert "does it" not in sentence
 
 
+def test_a_switch_that_does_more_but_is_mixed_lets_no_other_be_the_one_that_does_it() -> None:
+    sentence = conclude((0.8, 0.1, 1.0), together=16.0)
+    assert "does it" not in sentence
+    assert "Chunking makes saves from x" in sentence
+
+
+def test_of_two_switches_that_help_only_the_clearly_better_one_does_it() -> None:
+    assert conclude((0.6, 0.2, 1.0)).startswith("Chunking does it: saves x")
+
+
+def test_cells_of_several_runs_are_marked_as_estimates() -> None:
+    true_s = {name: 4.0 * 0.1**k for name, (_, k, _) in CELLS.items()}
+    run = cells(random.Random(4), true_s, NOISES["log-normal"], 0.02, 3)
+    other = tuple(
+        msgspec.structs.replace(r, run_id="another" if CELLS.get(r.trial.method, (True,))[0] else "")
+        for r in run.records
+    )
+    found = effects(msgspec.structs.replace(run, records=other))
+    assert found["save"].estimated
+    assert not found["size"].estimated
+    sentence = conclusion(found)
+    assert sentence.startswith("Chunking does it: saves ≈x")
+    assert "noise between runs is in no interval" in sentence
+
+
 @pytest.mark.parametrize("rounds", [3, 5])
 def test_noise_alone_backs_a_sentence_in_at_most_one_of_twenty(rounds: int) -> None:
     rng, true_s = random.Random(rounds), dict.fromkeys(CELL_NAMES, 1.0)

@@ -176,7 +176,7 @@ def test_a_document_that_holds_no_run_says_why(run: Run) -> None:
         (changed(run, schema_version=2), "newer ckpt-tui .schema 2, this program reads up to 1.: use the newer"),
         (changed(run, trials="none"), "holds no run"),
         (changed(run, run_id="../../etc/passwd"), "is no id of a run"),
-        (changed(run, trials=timeless), "no time at all"),
+        (changed(run, trials=timeless), "no possible time"),
     ):
         with pytest.raises(ExportError, match=words):
             from_json(data)

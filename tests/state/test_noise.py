@@ -40,6 +40,20 @@ def test_a_drift_is_said_with_its_size_and_direction() -> None:
     assert next(shaky(Plan(repeats=5), measured(falling))).startswith("Times fell by 29%")
 
 
+def test_a_small_drift_changes_no_decision_and_a_method_that_broke_off_hides_none() -> None:
+    small = {"pytorch": [1.0, 1.02, 1.04, 1.06, 1.08]}
+    assert list(shaky(Plan(repeats=5), measured(small))) == []
+    rising = {"pytorch": [1.0, 1.1, 1.2, 1.3, 1.4], "t5x": [2.0]}
+    assert any(sentence.startswith("Times rose by 40%") for sentence in shaky(Plan(repeats=5), measured(rising)))
+
+
+def test_a_precision_that_is_not_reached_is_said() -> None:
+    plan = Plan(repeats=5, precision=0.005)
+    (sentence,) = shaky(plan, measured({"pytorch": STEADY}))
+    assert sentence == "2 of 2 intervals are not within the ±0.5% that was asked for."
+    assert list(shaky(Plan(repeats=5, precision=0.5), measured({"pytorch": STEADY}))) == []
+
+
 def test_noise_is_rarely_called_a_drift() -> None:
     rng = random.Random(5)
     said = 0

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from state.plan import Plan
-from state.run import Run
+from state.run import Failure, Run
 from state.statistics import summarise
 from state.stopping import MAX_ROUNDS, is_settled, wants_another_round
 from tests.state.factories import run_of
@@ -59,6 +59,17 @@ def test_a_round_that_would_end_after_the_budget_is_not_begun() -> None:
 def test_without_a_precision_nothing_is_added_and_there_is_an_end() -> None:
     assert not wants_another_round(measured(NARROW, WIDE, precision=None), 1.0)
     assert not wants_another_round(measured(WIDE, WIDE, repeats=MAX_ROUNDS), 1.0)
+
+
+def test_methods_that_failed_in_a_round_are_not_waited_for_either() -> None:
+    run = measured(NARROW, WIDE)
+    records = tuple(
+        msgspec.structs.replace(r, status="failed", result=None, failure=Failure("it broke"))
+        if (r.trial.round, r.trial.operation) == (5, "load")
+        else r
+        for r in run.records
+    )
+    assert not wants_another_round(msgspec.structs.replace(run, records=records), 1.0)
 
 
 def test_methods_that_failed_are_not_waited_for() -> None:

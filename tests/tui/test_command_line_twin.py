@@ -36,11 +36,13 @@ def test_only_what_is_not_as_it_comes_is_written() -> None:
         durability=st.sampled_from(["durable", "buffered"]),
         seed=st.integers(0, 2**63 - 1),
         timeout_s=st.none() | st.integers(1, 1000).map(float),
-        precision=st.none() | st.integers(1, 100).map(lambda percent: percent / 100),
-        budget_s=st.none() | st.integers(1, 1000).map(float),
-    )
+    ),
+    st.none() | st.integers(1, 1000).map(lambda tenths: tenths / 1000),
+    st.none() | st.floats(0.001, 1e7),
 )
-def test_the_command_line_makes_the_same_plan(plan: Plan) -> None:
+def test_the_command_line_makes_the_same_plan(plan: Plan, precision: float | None, budget_s: float | None) -> None:
+    rounded_s = round(budget_s, 6) if budget_s is not None and precision is not None else None
+    plan = msgspec.structs.replace(plan, precision=precision, budget_s=rounded_s)
     made: list[Plan] = []
 
     @click.command()

@@ -52,9 +52,17 @@ def test_changes_are_counted_and_each_has_times_and_a_verdict() -> None:
     assert "1.00" in pytorch
     assert "1.20" in pytorch
     assert "x1.20 slower (" in pytorch
-    (limit,) = (line for line in lines if line.startswith("device limit save"))
-    assert "no change shown (" in limit
+    (limit,) = (line for line in lines if line.startswith("plain file save"))
+    assert "no difference shown (" in limit
     assert all(len(line) <= 78 for line in lines[1:-1])
+
+
+def test_models_that_differ_are_said_to_instead_of_a_figure() -> None:
+    assert BEFORE.model is not None
+    twice = msgspec.structs.replace(BEFORE.model, tensors=(*BEFORE.model.tensors, *BEFORE.model.tensors))
+    page = shown(BEFORE, msgspec.structs.replace(AFTER, model=twice))
+    assert page.count("the models differ (1.00 MB, 2.00 MB)") == 8
+    assert "±" not in page
 
 
 def test_what_else_differs_is_named_and_nothing_is_said_of_what_does_not() -> None:

@@ -63,6 +63,6 @@ def test_the_details_of_a_method_tell_its_share_and_what_bounds_it() -> None:
     assert session.run is not None
     run = msgspec.structs.replace(session.run, environment=Environment(cores=2))
     text = details(run, method_results(run)[0])
-    assert "90% of the storage's limit" in text
+    assert "90% of the limit, which a plain file of the same bytes reached" in text
     assert "bounded by storage: 90 % of what it gives a plain writer" in text
     assert "bounded by storage: 90 % of what it gives a plain reader" in text

@@ -35,7 +35,6 @@ class CompareScreen(Screen[None]):
     DEFAULT_CSS = """
     CompareScreen { background: $background; }
     CompareScreen #compare-title { height: 1; background: $panel; text-wrap: nowrap; text-overflow: ellipsis; }
-    CompareScreen #compare { text-wrap: nowrap; text-overflow: ellipsis; }
     CompareScreen VerticalScroll { height: 1fr; padding: 1 1 0 1; scrollbar-size: 1 1; }
     """
 

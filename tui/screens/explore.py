@@ -22,7 +22,7 @@ from state.plan import Plan
 from state.results import MethodResult, method_results
 from state.run import Limits, Run
 from state.steps import SWITCHES
-from state.units import format_bytes, format_rate, size_argument
+from state.units import format_bytes, format_rate, share_argument, size_argument
 from tui.actions import ACTIONS
 from tui.rows import Glyphs, Row, heading, rows
 from tui.views import TITLES, VIEWS, View
@@ -271,7 +271,7 @@ class ExploreScreen(Screen[None]):
         setup = self.query_one("#setup", OptionList)
         values = {name: str(getattr(plan, name)) for name in _SETUP}
         if plan.precision is not None:
-            values["repeats"] += f" or more, until ±{100 * plan.precision:g}%"
+            values["repeats"] += f" or more, until ±{share_argument(plan.precision)}"
         values["size_bytes"] = size_argument(plan.size_bytes) if plan.size_bytes is not None else "its own"
         lines = [
             Content.assemble((f"{label:<9}", "$foreground 60%"), (values[name], "")) for name, label in _SETUP.items()

@@ -14,7 +14,6 @@ from state.conclusion import conclusion
 from state.effects import Effects, Measure, effects
 from state.explorer import Explorer
 from state.plan import CELL_NAMES
-from state.run import Run
 from tui.actions import borrowed
 from tui.pieces import for_screen
 from tui.rows import Glyphs
@@ -41,7 +40,8 @@ class WhyScreen(LiveScreen):
         borrowed("stop"),
         borrowed("chart", action="next_measure", description="Next measure"),
         borrowed("copy", action="copy", description="Copy"),
-        Binding("escape,q", "app.pop_screen", "Back"),
+        Binding("question_mark", "app.help", "Help", show=False),
+        Binding("escape,q", "app.pop_screen", "Back", key_display="esc"),
     ]
     DEFAULT_CSS = """
     WhyScreen { background: $background; }
@@ -50,7 +50,6 @@ class WhyScreen(LiveScreen):
     WhyScreen #why-missing { height: auto; padding: 0 1; color: $warning; }
     WhyScreen VerticalScroll { width: 1fr; height: 1fr; padding: 0 1; margin: 1 0 0 0; scrollbar-size: 1 1;
         scrollbar-gutter: stable; }
-    WhyScreen VerticalScroll Static { text-wrap: nowrap; text-overflow: ellipsis; }
     WhyScreen .second { display: none; }
     WhyScreen.-two .second { display: block; }
     """
@@ -62,8 +61,6 @@ class WhyScreen(LiveScreen):
         self._ascii_only = ascii_only
         self._measure: Measure = "save"
         self._explorer: Explorer | None = None
-        self._run: Run | None = None
-        self._running = False
         self._found: Mapping[Measure, Effects] = {}
 
     def compose(self) -> ComposeResult:
@@ -85,14 +82,17 @@ class WhyScreen(LiveScreen):
 
     def show(self, explorer: Explorer, hint: str) -> None:
         """Draw a state; `hint` is what to do where nothing runs."""
-        self._explorer = explorer
+        old, self._explorer = self._explorer, explorer
         if not self.is_mounted:
             return
         self.query_one(LiveStrip).show(explorer, "")  # the hint speaks of keys of the main screen
-        run, running = explorer.shown, explorer.running
-        if run is not self._run or running != self._running or not self._found:
-            self._running = running
-            self._run = run
+        if (
+            old is None
+            or explorer.session.run is not old.session.run
+            or explorer.runs is not old.runs
+            or explorer.plan is not old.plan
+        ):
+            run = explorer.shown
             self._found = effects(run) if run is not None else {}
             self._draw()
 
@@ -119,7 +119,7 @@ class WhyScreen(LiveScreen):
             for name in ("#why-first", "#why-second"):
                 self.query_one(name, Static).update("")
             return
-        said.update(conclusion(self._found))
+        said.update(conclusion(self._found).replace("≈", self._glyphs.estimate))
         remedy = "A run goes on" if self._explorer.running else f"{self._keys['run']} measures them"
         missing.update(missing_line(self._found, remedy))
         missing.display = bool(self._found["save"].missing)

@@ -95,7 +95,7 @@ class Chart(Static):
                     bars.append(Bar(name, summary.speedup_vs_tensorstore, speedup_words(summary), glyphs[operation]))
         device_s = self._limits_s.get(view)
         if bars and device_s is not None:
-            bars.append(Bar("device limit", device_s, format_seconds(device_s), glyphs["limit"]))
+            bars.append(Bar("plain file", device_s, format_seconds(device_s), glyphs["limit"]))
         return bars
 
 
