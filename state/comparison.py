@@ -70,7 +70,7 @@ class Comparison(msgspec.Struct, frozen=True):
     Attributes:
         before: Name of the first run.
         after: Name of the second.
-        changes: Every operation of every method of either run, and at last the device's own limit: what storage
+        changes: Every operation of every method that was measured in either run, and at last the limit: what storage
             bounds moves with it.
         differences: What differs in plan, model and environment.
     """
@@ -115,6 +115,7 @@ def compare(before: Run, after: Run) -> Comparison:
         )
         for method in methods
         for operation in OPERATIONS
+        if before.times_s(method, operation) or after.times_s(method, operation)
     )
     return Comparison(before.run_id, after.run_id, changes, tuple(_differences(before, after)))
 
@@ -160,7 +161,7 @@ def _incomparable(before: Run, after: Run, operation: Operation) -> str:
 def _change(method: str, operation: Operation, old: Sequence[float], new: Sequence[float], refusal: str) -> Change:
     before_s, after_s = median_of(old), median_of(new)
     if before_s is None or after_s is None:
-        which = "either" if before_s == after_s else "A" if before_s is None else "B"
+        which = "A" if before_s is None else "B"
         return Change(method, operation, before_s, after_s, None, None, None, "cannot tell", f"not measured in {which}")
     change = ratio(new, old)
     low, high = (Estimate(end).factor if end is not None else None for end in (change.low, change.high))

@@ -13,6 +13,9 @@ from state.units import format_factor
 _NOUNS: Final[dict[Operation, str]] = {"save": "saves", "load": "loads"}
 #: Less of the size than this is not worth a word.
 _SIZE_SHARE: Final = 0.005
+#: More cells that may be the fastest than this make no recommendation.
+_FEW: Final = 3
+_BOTH: Final = 2
 #: Nor is an effect on time below 5 %.
 _WORTH_A_WORD: Final = math.log(1.05)
 #: A sentence picks among six effects (three switches, saves and loads), so each has to be beyond an interval that is
@@ -22,7 +25,7 @@ _STRICTER: Final = 1.5
 
 
 def conclusion(found: Mapping[Measure, Effects]) -> str:
-    """One to three sentences on what the switches do to saves, loads and size.
+    """A few sentences on which cell is best and what the switches do to saves, loads and size.
 
     A switch "does it" if it makes things faster by more than any other, its whole interval beyond the others'. A
     switch costs something if its whole interval is above "no change". The factors are means over the four settings of
@@ -33,13 +36,31 @@ def conclusion(found: Mapping[Measure, Effects]) -> str:
         return "Cells are missing: only all eight show what a switch does by itself."
     if any(estimate.low is None for operation in operations for estimate in found[operation].main.values()):
         return "Too few rounds: from three on there are intervals, and only they can back a sentence."
-    sentences = [_helps(found, operations), *_costs(found, operations), _mixed(found, operations)]
+    sentences = [
+        _best(found, operations),
+        _helps(found, operations),
+        _helps_too(found, operations),
+        *_costs(found, operations),
+        _mixed(found, operations),
+    ]
     said = [sentence for sentence in sentences if sentence]
-    if not said:
+    if not any(sentences[1:]):
         return "No switch is shown to change anything: the noise is larger than the effects."
     if any(found[operation].estimated for operation in operations):
         said.append("The cells come from several runs, and noise between runs is in no interval.")
     return " ".join(said)
+
+
+def _best(found: Mapping[Measure, Effects], operations: list[Operation]) -> str:
+    """The fastest cell of each operation, with up to two others that may be as fast."""
+    parts = []
+    for operation in operations:
+        best = found[operation].best
+        if best and len(best) <= _FEW:
+            parts.append(f"{' or '.join(best)} for {_NOUNS[operation]}")
+    if len(parts) == _BOTH and found["save"].best == found["load"].best:
+        return f"Fastest: {' or '.join(found['save'].best)}."
+    return f"Fastest: {', '.join(parts)}." if parts else ""
 
 
 def _clear(found: Effects) -> dict[Switch, Estimate]:
@@ -73,9 +94,26 @@ def _helps(found: Mapping[Measure, Effects], operations: list[Operation]) -> str
     if len({leaders[operation] for operation in led}) == 1:
         names = leaders[led[0]]
         figures = ", ".join(f"{_NOUNS[o]} {_factors(found[o], names)} faster" for o in led)
-        return f"{_join(names).capitalize()} {'does' if len(names) == 1 else 'do'} it: {figures}."
-    parts = [f"{_join(leaders[o])} for {_NOUNS[o]} ({_factors(found[o], leaders[o])} faster)" for o in led]
+        return f"{_join(names).capitalize()} {'does' if len(names) == 1 else 'do'} it: {figures} on average."
+    parts = [f"{_join(leaders[o])} for {_NOUNS[o]} ({_factors(found[o], leaders[o])} faster on average)" for o in led]
     return f"What does it: {'; '.join(parts)}."
+
+
+def _helps_too(found: Mapping[Measure, Effects], operations: list[Operation]) -> str:
+    """Switches that help beyond doubt, and less than the one that does it."""
+    parts = []
+    for switch in SWITCHES:
+        figures = [
+            f"{_NOUNS[operation]} {_factors(found[operation], (switch,))}"
+            for operation in operations
+            if switch not in _leaders(found[operation])
+            and (effect := _clear(found[operation]).get(switch)) is not None
+            and effect.value < 0
+        ]
+        if figures:
+            parts.append(f"{switch} ({', '.join(figures)})")
+    text = " and ".join(parts)
+    return f"{text[0].upper()}{text[1:]} {'helps' if len(parts) == 1 else 'help'}, too." if text else ""
 
 
 def _costs(found: Mapping[Measure, Effects], operations: list[Operation]) -> list[str]:
@@ -90,7 +128,7 @@ def _costs(found: Mapping[Measure, Effects], operations: list[Operation]) -> lis
         share = 1 - size.factor if size is not None else 0.0
         space = ""
         if abs(share) >= _SIZE_SHARE:
-            space = f"saves {share:.0%} of space" if share > 0 else f"takes {-share:.0%} more space"
+            space = f"takes {abs(share):.0%} {'less' if share > 0 else 'more'} space"
         costs = f"costs {' and '.join(slower)}" if slower else ""
         if costs or space:
             sentences.append(f"{switch.capitalize()} {' and '.join(filter(None, (costs, space)))}.")

@@ -22,7 +22,7 @@ from state.optimizations import CELLS
 from state.plan import CELL_NAMES
 from state.results import MethodResult, method_results
 from state.run import Run
-from state.statistics import Estimate, contrast
+from state.statistics import Estimate, contrast, ratio
 from state.steps import SWITCHES, Switch
 
 Cell = tuple[bool, bool, bool]
@@ -104,6 +104,7 @@ class Effects(msgspec.Struct, frozen=True):
         simple: Every switch at every setting of the others that was measured, twelve in all.
         shares: Switch -> its Shapley share of the way from `tensorstore` to `t5x`.
         total: That way.
+        best: The fastest (or smallest) cell, and those that are not shown to be slower; empty without intervals.
         estimated: Whether cells come from different runs.
     """
 
@@ -115,6 +116,7 @@ class Effects(msgspec.Struct, frozen=True):
     simple: tuple[SimpleEffect, ...]
     shares: dict[Switch, Estimate]
     total: Estimate | None
+    best: tuple[str, ...] = ()
     estimated: bool = False
 
 
@@ -153,8 +155,20 @@ def _effects(measure: Measure, results: Sequence[MethodResult], several: bool) -
         tuple(simple),
         {} if missing else {switch: estimate(share_weights(switch)) for switch in SWITCHES},
         estimate(TOTAL_WEIGHTS) if all(name in logs for name in TOTAL_WEIGHTS) else None,
+        () if missing else _best(values, exact=exact),
         several and not exact,
     )
+
+
+def _best(values: Mapping[str, Sequence[float]], *, exact: bool) -> tuple[str, ...]:
+    """The cell with the smallest median, and those whose ratio to it is not shown to be larger than one."""
+    least = min(values, key=lambda name: statistics.median(values[name]))
+    if exact:
+        return tuple(name for name, samples in values.items() if samples == values[least])
+    ratios = {name: ratio(samples, values[least]) for name, samples in values.items()}
+    if any(found.reach is None for found in ratios.values()):
+        return ()
+    return (least, *(name for name, found in ratios.items() if name != least and not found.is_shown))
 
 
 def _samples(result: MethodResult, measure: Measure) -> tuple[float, ...]:

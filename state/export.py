@@ -219,6 +219,8 @@ def model_line(run: Run) -> str:
     return " · ".join(parts)
 
 
+#: Intervals wider than this each way are told by their ends.
+WIDE: Final = 0.5
 TABLE_HEADINGS: Final = (
     *("method", "save s", "load s", "cache", "size", "files", "save vs tensorstore", "load vs tensorstore"),
     *("of limit", "bound by", "state"),
@@ -250,7 +252,11 @@ def _time(summary: OperationSummary | None) -> str:
         return ""
     median = format_seconds(summary.median_s)
     width = half_width(summary.low_s, summary.high_s)
-    return median if width is None else f"{median} ±{width:.0%}"
+    if width is None or summary.low_s is None or summary.high_s is None:
+        return median
+    if width > WIDE:  # "±259 %" would read as if times could be negative
+        return f"{median} ({format_seconds(summary.low_s)}–{format_seconds(summary.high_s)})"
+    return f"{median} ±{width:.0%}"
 
 
 def _improvement(summary: OperationSummary | None) -> str:
@@ -259,7 +265,7 @@ def _improvement(summary: OperationSummary | None) -> str:
     saved = f"{improvement_percent(summary.speedup_vs_tensorstore):+.0f} %"
     if summary.speedup_low is None:
         return f"{speedup_words(summary)} ({saved})"
-    return f"{speedup_range(summary)} ({saved if is_shown(summary) else 'not shown'})"
+    return f"{speedup_range(summary)} ({saved if is_shown(summary) else summary.verdict_vs_tensorstore or saved})"
 
 
 def is_shown(summary: OperationSummary) -> bool:
@@ -296,7 +302,7 @@ def limits_line(run: Run) -> str:
     write, read = format_rate(limits.write_bytes_per_s), format_rate(limits.read_bytes_per_s)
     into = " into the page cache" if through_cache(run.plan, "save") else ""
     out_of = " from the page cache" if through_cache(run.plan, "load") else ""
-    return f"limit (a plain file): {write} write{into}, {read} read{out_of}"
+    return f"a plain file reaches {write} write{into}, {read} read{out_of}"
 
 
 def speedup_words(summary: OperationSummary) -> str:

@@ -52,7 +52,7 @@ def render_figure(run: Run, file_format: str) -> bytes:
         [r.save for r in results],
         limit_s(run, "save"),
         SAVE_COLOUR,
-        f"Save time, s ({durable}; lower is better; whiskers: 95 % interval; dotted: a plain file)",
+        f"Save time, s ({durable}; whiskers: 95 %, dotted: a plain file)",
     )
     _draw_times(
         load,

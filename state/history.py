@@ -95,7 +95,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     def matches(self, words: Collection[str]) -> bool:
         """Whether each of these words, in lower case, occurs in what is known of the run."""
         known = (self.run_id, self.name, *self.tags, self.model, self.storage, self.filesystem, self.device)
-        text = " ".join((*known, *self.methods, self.hostname, self.status)).lower()
+        status = {"cancelled": "cancelled stopped"}.get(self.status, self.status)  # people see the second
+        text = " ".join((*known, *self.methods, self.hostname, status, "failed" * bool(self.failed))).lower()
         return all(word in text for word in words)
 
 

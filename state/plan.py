@@ -21,7 +21,7 @@ from state.optimizations import (
     Codec,
     Optimizations,
 )
-from state.units import format_bytes, size_argument
+from state.units import format_bytes, share_argument, size_argument
 
 #: The methods of the study that this tool continues, in the order in which people see them.
 SIX: Final = ("pytorch", "tensorstore", "t5x", "ts+concurrency", "ts+chunks", "ts+compression")
@@ -108,7 +108,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise RequestError(f"a seed of {self.seed} is out of range", "choose from 0 to 2^63 - 1")
         if self.precision is not None and not 0 < self.precision <= 1:
             raise RequestError(
-                f"a precision of {self.precision:.3%} is out of range", "choose more than 0 % and at most 100 %"
+                f"a precision of {share_argument(self.precision)} is out of range",
+                "choose more than 0 % and at most 100 %",
             )
         if self.budget_s is not None and self.precision is None:
             raise RequestError(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+import msgspec
 
 from state.errors import CkptTuiError, HistoryError, RequestError
 from state.units import parse_share
@@ -45,21 +46,27 @@ def _find(reference: str) -> "Run":
 
 
 @click.command(epilog=_REFERENCE)
-@click.argument("run", metavar="[RUN]", default="last")
+@click.argument("runs", metavar="[RUN]...", nargs=-1)
 @_format
-def why(run: str, output: str) -> int:
+def why(runs: tuple[str, ...], output: str) -> int:
     """Say which switch did what in RUN (the last one): the whole 2x2x2 experiment.
 
-    It takes all eight cells, as `ckpt-tui run --methods cells` measures them, and three rounds or more.
+    It takes all eight cells, as `ckpt-tui run --methods cells` measures them, and three rounds or more. The cells of
+    several runs are put together, the newest of each; their settings must be those of the newest run.
     """
+    from state.combine import combine
+    from state.command_line import run_command
     from state.conclusion import conclusion
     from state.effects import effects
     from state.optimizations import CELLS
+    from state.plan import CELL_NAMES
 
-    found_run = _find(run)
-    if not any(method in CELLS for method in found_run.plan.methods):
+    found_runs = sorted((_find(run) for run in runs or ("last",)), key=lambda found: found.created_at)
+    plan = found_runs[-1].plan
+    found_run = combine(found_runs, plan, CELL_NAMES)
+    if found_run is None or not any(method in CELLS for method in found_run.plan.methods):
         raise RequestError(
-            f"the run {found_run.run_id} has none of the eight cells", "measure them: ckpt-tui run --methods cells"
+            f"the run {found_runs[-1].run_id} has none of the eight cells", "measure them: ckpt-tui run --methods cells"
         )
     found = effects(found_run)
     if output == "json":
@@ -68,7 +75,7 @@ def why(run: str, output: str) -> int:
 
     console, glyphs = _console()
     lines: list[Line] = [[(conclusion(found), "strong")]]
-    if missing := missing_line(found):
+    if missing := missing_line(found, f"{run_command(msgspec.structs.replace(plan, methods=CELL_NAMES))} measures all"):
         lines.append([(missing, "slower")])
     for one in found.values():
         lines += [[], *why_lines(one, found_run.plan, width=console.width, glyphs=glyphs)]
@@ -96,8 +103,6 @@ def compare(before: str, after: str, limit: float | None, output: str) -> int:
     --fail-if-slower if a method is shown to be slower by more than that, if it was not measured in B, or if its
     interval is too wide to tell; 2 if the request was wrong.
     """
-    import msgspec
-
     from state import comparison
     from state.noise_floor import noise_floor
     from tui.compare import compare_lines, increase_words
@@ -146,6 +151,8 @@ def aa(*, pairs: int, quiet: bool, output: str, **options: Any) -> int:
     lines: list[Line] = []
     stopped_by, complete = None, True
     while len(found) < pairs and stopped_by is None:
+        if not quiet:
+            click.echo(f"pair {len(found) + 1} of {pairs}: two equal runs", err=True)
         before, stopped_by = measure_here(plan, quiet=quiet, history=True)
         if stopped_by is None:
             after, stopped_by = measure_here(plan, quiet=quiet, history=True)
@@ -198,8 +205,6 @@ def _print(console: "Console", lines: list[Line]) -> int:
 
 
 def _print_json(document: object) -> int:
-    import msgspec
-
     with standard_output():
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
     return 0

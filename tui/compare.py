@@ -50,8 +50,10 @@ def summary(found: Comparison) -> str:
 
 def _counts(changes: Sequence[Change]) -> str:
     verdicts = ("slower", "faster", "no difference shown", "cannot tell")
-    counts = {verdict: sum(change.verdict == verdict for change in changes) for verdict in verdicts}
-    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count) or "nothing to compare"
+    both = [change for change in changes if change.estimate is not None]
+    counts = {verdict: sum(change.verdict == verdict for change in both) for verdict in verdicts}
+    counts |= {"in one run only": len(changes) - len(both)}
+    return ", ".join(f"{count} {words}" for words, count in counts.items() if count) or "nothing to compare"
 
 
 def _where(run: Run) -> str:

@@ -18,7 +18,9 @@ _PARAGRAPHS = (
     "many times faster than tensorstore; ? stands where the noise could have made that difference. Whatever carries ≈ "
     "is an estimate, so is a factor across two runs.",
     "Between the methods, a plain writer and reader move the same bytes to the device and back: their speed is the "
-    'limit. "of limit" is the share of it that a method reaches in save and load; the line in the chart is the limit.',
+    'limit. "of limit" is the share of it that a method reaches in save and load; the line in the chart is the limit. '
+    '"bound by" names what holds it up: storage, page cache, CPU, metadata (many files), or method: none of these, but '
+    "how it goes about it.",
     "{why} says which switch did what, from all eight settings of the three. {history} lists every run that was kept, "
     "opens it, and compares two.",
     "{chosen} selected  {left_out} left out    {done} measured  {running} running  {queued} queued  {failed} failed  "

@@ -141,7 +141,9 @@ def _time(operation: Operation, row: Row, glyphs: Glyphs) -> str:
         return ""
     width = half_width(summary.low_s, summary.high_s)
     median = format_seconds(summary.median_s)
-    return median if width is None else f"{median} {glyphs.spread}{width:.0%}"
+    if width is None:
+        return median
+    return f"{median} {glyphs.spread}{f'{width:.0%}' if width < 1 else '>99%'}"
 
 
 def _summary(row: Row, operation: Operation) -> OperationSummary | None:

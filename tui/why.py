@@ -21,17 +21,16 @@ _SETTING_WIDTH: Final = 36
 _MIN_BAR: Final = 8
 
 
-def missing_line(found: Mapping[Measure, Effects], remedy: str = "") -> str:
+def missing_line(found: Mapping[Measure, Effects], remedy: str) -> str:
     """Which cells are not measured yet and what helps; empty where none is missing.
 
     Args:
         found: The effects.
-        remedy: What helps; by default a command line that measures them.
+        remedy: What helps.
     """
     missing = found["save"].missing
     if not missing:
         return ""
-    remedy = remedy or "ckpt-tui run --methods cells measures all"
     return f"{len(missing)} of {len(CELLS)} cells are missing: {', '.join(missing)}. {remedy}."
 
 
@@ -64,7 +63,7 @@ def why_lines(found: Effects, plan: Plan, *, width: int, glyphs: Glyphs) -> list
 def _legend(found: Effects) -> str:
     note = f"  {'factor' if found.measure != 'size' else 'change of size'}"
     if found.measure != "size":
-        note += ", 95 % interval"
+        note += " of geometric means, 95 % interval"
     return f"{note}{', ≈ from several runs' if found.estimated else ''}"
 
 

@@ -21,7 +21,7 @@ def change_words(change: Estimate, mark: str = "") -> Piece:
     found = verdict(change)
     if found == "faster" or found == "slower":
         return f"{words} ({_range(*sorted((abs(change.low), abs(change.high))))})", found
-    return f"{found} ({_range(-change.high, -change.low)})", "dim"
+    return f"{found} (x{_range(-change.high, -change.low)})", "dim"
 
 
 def _range(low: float, high: float) -> str:

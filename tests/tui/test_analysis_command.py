@@ -11,7 +11,7 @@ from state.export import write_export
 from state.history import History
 from state.optimizations import CELLS
 from state.paths import data_folder
-from state.plan import Plan
+from state.plan import CELL_NAMES, LIMIT, Plan
 from state.run import Run
 from tests.state.factories import run_of
 from tests.state.simulated import NOISES, cells
@@ -45,11 +45,28 @@ def runs() -> None:
 def test_why_says_what_does_it_and_shows_everything() -> None:
     shown = ckpt_tui("why")
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.startswith("Chunking does it: saves x")
+    assert shown.stdout.startswith("Fastest: ts+concurrency+chunks")
+    assert "Chunking does it: saves x" in shown.stdout
     assert shown.stdout.count("What each switch does") == 3
     document = json.loads(ckpt_tui("why", "last", "--format", "json").stdout)
     assert document["conclusion"] == shown.stdout.splitlines()[0]
     assert set(document["effects"]["save"]["shares"]) == {"concurrency", "chunking", "compression"}
+
+
+def test_why_puts_the_cells_of_several_runs_together_and_says_what_measures_missing_ones() -> None:
+    true_s = {name: 4.0 * 0.5**c * 0.05**k * 4.0**z for name, (c, k, z) in CELLS.items()}
+    whole = cells(random.Random(3), true_s, NOISES["log-normal"], 0.02, 3)
+    with History() as history:
+        for number, methods in ((1, CELL_NAMES[:5]), (2, CELL_NAMES[5:])):
+            plan = msgspec.structs.replace(whole.plan, methods=methods, concurrency=64)
+            records = tuple(r for r in whole.records if r.trial.method in (*methods, LIMIT))
+            history.keep(named(msgspec.structs.replace(whole, plan=plan, records=records), number))
+    one = ckpt_tui("why").stdout
+    assert "5 of 8 cells are missing" in one
+    assert "ckpt-tui run --methods cells --concurrency 64 --repeats 3 measures all." in one
+    both = ckpt_tui("why", "last", "last~1").stdout
+    assert "missing" not in both
+    assert "≈ from several runs" in both
 
 
 @pytest.mark.usefixtures("runs")
@@ -68,6 +85,19 @@ def test_compare_takes_references_and_its_exit_status_is_for_scripts() -> None:
     document = json.loads(ckpt_tui("compare", "baseline", "last~1", "--format", "json").stdout)
     assert [c["verdict"] for c in document["changes"] if c["method"] == "pytorch"] == ["slower", "slower"]
     assert document["noise_floor"] is None
+
+
+@pytest.mark.usefixtures("runs")
+def test_a_gate_does_not_pass_what_nobody_can_tell(tmp_path: Path) -> None:
+    plan = Plan(methods=("tensorstore",), repeats=5)
+    other = named(run_of(plan, {("tensorstore", op): STEADY for op in ("save", "load")}), 5)
+    path = tmp_path / "other.json"
+    write_export(other, path)
+    gate = ckpt_tui("compare", "baseline", path, "--fail-if-slower", "10%")
+    assert gate.returncode == 1
+    assert "pytorch save cannot be judged: not measured in B" in gate.stderr
+    assert ckpt_tui("compare", "baseline", path).returncode == 0
+    assert_refused(ckpt_tui("compare", "baseline", "baseline"), "both are the run")
 
 
 @pytest.mark.usefixtures("runs")

@@ -277,7 +277,7 @@ async def test_the_two_marked_or_the_baseline_and_the_highlighted_are_compared(s
         await until(pilot, lambda: len(listed(screen)) == 1)
         await pilot.press("space", "equals_sign")
         await until(pilot, compared)
-        assert compared() == [RUNS[1].run_id, RUNS[0].run_id], "a search does not lose the mark"
+        assert compared() == [RUNS[0].run_id, RUNS[1].run_id], "a search loses no mark, and the older one is A"
         await pilot.press("escape")
         assert "2 marked" in text(screen, "#title")
 

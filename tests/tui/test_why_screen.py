@@ -32,7 +32,7 @@ async def test_r_measures_the_missing_cells_and_the_page_follows(storage: Path) 
         await pilot.press("r")
         await settle(pilot)
         assert [request.plan.methods for request in launcher.requests] == [SIX, MISSING]
-        assert text(app, "#why-said").startswith("Chunking does it: saves ≈x")
+        assert text(app, "#why-said").startswith("Fastest: ts+concurrency+chunks.")
         assert "From tensorstore to t5x" in text(app, "#why-first")
         assert "≈ from several runs" in text(app, "#why-first"), "the eight cells come from two runs"
         assert not app.screen.query_one("#why-missing").display

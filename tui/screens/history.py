@@ -301,9 +301,10 @@ class HistoryScreen(Screen[None]):
         """The two marked runs, or the highlighted one with the baseline."""
         entry = self._table.current
         if len(self._marked) == 2:
-            self.post_message(self.CompareRequested(*self._marked))
+            older, newer = sorted(self._marked.values(), key=lambda marked: (marked.created_at, marked.run_id))
+            self.post_message(self.CompareRequested(older.run_id, newer.run_id))
         elif self._marked or entry is None:
-            self.notify(f"two runs are compared, and {len(self._marked)} are marked", severity="warning")
+            self.notify("mark two runs, or none to compare the highlighted one with the baseline", severity="warning")
         elif (baseline := await self._ask(lambda history: history.resolve("baseline"))) == entry.run_id:
             self.notify("this is the baseline: highlight another run, or mark two", severity="warning")
         elif baseline is not None:
