@@ -39,7 +39,7 @@ def compare_lines(before: Run, after: Run, found: Comparison, floor: Noise | Non
     if floor is None:
         lines.append([("Intervals know the noise within a run; ckpt-tui aa shows the noise between runs here.", "dim")])
     else:
-        lines += noise_lines(floor)
+        lines += [[], *noise_lines(floor)]
     return lines
 
 
