@@ -1,27 +1,48 @@
 """The command line. Textual, matplotlib and the like are imported by the commands that need them, when they do."""
 
 import gc
+import importlib
 import io
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
 from state.errors import CkptTuiError, OutputError, RequestError, WorkerError
 from state.plan import Plan
-from tui.analysis_command import aa, compare, why
-from tui.history_command import export, history
 from tui.output import check_files, format_option, standard_output, write_files
 from tui.plan_options import make_plan, plan_options
 
 OK, SOME_FAILED, WRONG_REQUEST = 0, 1, 2
 
 
+#: Command -> where it is. The explorer starts without importing what is not asked for.
+_ELSEWHERE: Final = {
+    "history": "tui.history_command:history",
+    "export": "tui.history_command:export",
+    "why": "tui.analysis_command:why",
+    "compare": "tui.analysis_command:compare",
+    "aa": "tui.analysis_command:aa",
+}
+
+
 class _Group(click.Group):
     """Without a command it is `explore`, whose options may follow at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All of them by name."""
+        return sorted((*super().list_commands(ctx), *_ELSEWHERE))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command, imported if it lies elsewhere."""
+        if cmd_name not in _ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = _ELSEWHERE[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own = {"--help", "-h", "--version"}
@@ -171,13 +192,6 @@ def doctor(storage: str, yes: bool) -> int:
     from tui.doctor import examine
 
     return OK if examine(check_storage(user_path(storage)), remove_orphans=yes) else SOME_FAILED
-
-
-cli.add_command(history)
-cli.add_command(export)
-cli.add_command(why)
-cli.add_command(compare)
-cli.add_command(aa)
 
 
 def main() -> NoReturn:
