@@ -105,7 +105,7 @@ def compare(before: str, after: str, limit: float | None, output: str) -> int:
     """
     from state import comparison
     from state.noise_floor import noise_floor
-    from tui.compare import compare_lines, increase_words
+    from tui.compare import compare_lines, floor_lines, increase_words
 
     old, new = _find(before), _find(after)
     if old.run_id == new.run_id:
@@ -119,7 +119,7 @@ def compare(before: str, after: str, limit: float | None, output: str) -> int:
     if output == "json":
         _print_json({**msgspec.structs.asdict(found), "noise_floor": floor})
     else:
-        _print(_console()[0], compare_lines(old, new, found, floor))
+        _print(_console()[0], [*compare_lines(old, new, found), *floor_lines(floor)])
     for change in slower:
         click.echo(f"ckpt-tui: {change.method} {change.operation} is {increase_words(change)}", err=True)
     for change in unjudged:
@@ -161,7 +161,7 @@ def aa(*, pairs: int, quiet: bool, output: str, **options: Any) -> int:
         _tag(before, after)
         complete = complete and all_verified(before) and all_verified(after)
         found.append(compare_runs(before, after))
-        lines += [*compare_lines(before, after, found[-1])[:-1], []]
+        lines += [*compare_lines(before, after, found[-1]), []]
     noise = noise_between(found)
     if output == "json":
         _print_json({"noise": noise, "comparisons": found})

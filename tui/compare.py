@@ -13,18 +13,17 @@ from tui.words import change_words
 _TIME_WIDTH: Final = 8
 
 
-def compare_lines(before: Run, after: Run, found: Comparison, floor: Noise | None = None) -> list[Line]:
+def compare_lines(before: Run, after: Run, found: Comparison) -> list[Line]:
     """What changed, and what differs besides.
 
     Args:
         before: The first run.
         after: The second.
         found: Their comparison.
-        floor: What noise between equal runs does there, if that is known.
     """
     lines: list[Line] = [[(summary(found), "strong")]]
     lines += [[(f"{label}  {run.run_id}  {_where(run)}", "dim")] for label, run in (("A", before), ("B", after))]
-    width = max(len(_name(change)) for change in found.changes)
+    width = max((len(_name(change)) for change in found.changes), default=0)
     head = f"{'':<{width}}{'A, s':>{_TIME_WIDTH}}{'B, s':>{_TIME_WIDTH}} B against A, 95 % interval"
     lines += [[], [(head, "dim")], *(_change(change, width) for change in found.changes)]
     if found.differences:
@@ -36,11 +35,14 @@ def compare_lines(before: Run, after: Run, found: Comparison, floor: Noise | Non
         ]
     else:
         lines += [[], [("Plan, model and machine are the same.", "dim")]]
-    if floor is None:
-        lines.append([("Intervals know the noise within a run; ckpt-tui aa shows the noise between runs here.", "dim")])
-    else:
-        lines += [[], *noise_lines(floor)]
     return lines
+
+
+def floor_lines(floor: Noise | None) -> list[Line]:
+    """What belongs below a comparison: what noise between equal runs does there, or how to find out."""
+    if floor is None:
+        return [[("Intervals know the noise within a run; ckpt-tui aa shows the noise between runs here.", "dim")]]
+    return [[], *noise_lines(floor)]
 
 
 def summary(found: Comparison) -> str:

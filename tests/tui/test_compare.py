@@ -14,7 +14,7 @@ from state.settings import Settings
 from tests.state.factories import ENVIRONMENT, run_of
 from tests.tui.scripted import explorer, opened
 from tests.tui.test_snapshots import SIZES, Snap, pressing
-from tui.compare import compare_lines
+from tui.compare import compare_lines, floor_lines
 from tui.pieces import for_screen
 from tui.screens.compare import CompareScreen
 
@@ -42,7 +42,7 @@ BEFORE, AFTER = measured(later=False), measured(later=True, libraries={"torch": 
 
 
 def shown(before: Run = BEFORE, after: Run = AFTER, floor: Noise | None = None) -> str:
-    return for_screen(compare_lines(before, after, compare(before, after), floor)).plain
+    return for_screen([*compare_lines(before, after, compare(before, after)), *floor_lines(floor)]).plain
 
 
 def test_changes_are_counted_and_each_has_times_and_a_verdict() -> None:
@@ -55,6 +55,11 @@ def test_changes_are_counted_and_each_has_times_and_a_verdict() -> None:
     (limit,) = (line for line in lines if line.startswith("plain file save"))
     assert "no difference shown (" in limit
     assert all(len(line) <= 78 for line in lines[1:-1])
+
+
+def test_two_runs_without_any_result_have_nothing_to_compare() -> None:
+    nothing = run_of(Plan(methods=("pytorch",)), {})
+    assert shown(nothing, nothing).splitlines()[0] == "nothing to compare"
 
 
 def test_models_that_differ_are_said_to_instead_of_a_figure() -> None:

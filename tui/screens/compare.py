@@ -12,7 +12,7 @@ from textual.widgets import Footer, Static
 from state.comparison import Noise, compare
 from state.run import Run
 from tui.actions import borrowed
-from tui.compare import compare_lines
+from tui.compare import compare_lines, floor_lines
 from tui.pieces import Line, for_screen
 
 
@@ -64,7 +64,7 @@ class CompareScreen(Screen[None]):
 
     def _lines(self) -> list[Line]:
         found = compare(self._before, self._after)
-        return compare_lines(self._before, self._after, found, self._floor)
+        return [*compare_lines(self._before, self._after, found), *floor_lines(self._floor)]
 
     def _draw(self) -> None:
         self.query_one("#compare", Static).update(for_screen(self._lines()))
