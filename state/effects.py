@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from state.optimizations import CELLS
+from state.optimizations import CELL_OF, CELLS
 from state.plan import CELL_NAMES
 from state.results import MethodResult, method_results
 from state.run import Run
@@ -29,7 +29,6 @@ Cell = tuple[bool, bool, bool]
 Weights = Mapping[str, Fraction]
 Measure = Literal["save", "load", "size"]
 
-_NAMES: Final[dict[Cell, str]] = {cell: name for name, cell in CELLS.items()}
 #: Every set of two or three switches.
 INTERACTIONS: Final[tuple[tuple[Switch, ...], ...]] = (
     ("concurrency", "chunking"),
@@ -53,7 +52,7 @@ def effect_weights(switches: Sequence[Switch]) -> Weights:
 
 def simple_weights(switch: Switch, others: Cell) -> Weights:
     """What flipping one switch does where the others stand as in `others`."""
-    return {_NAMES[_set(others, switch, on=True)]: Fraction(1), _NAMES[_set(others, switch, on=False)]: Fraction(-1)}
+    return {CELL_OF[_set(others, switch, on=True)]: Fraction(1), CELL_OF[_set(others, switch, on=False)]: Fraction(-1)}
 
 
 def share_weights(switch: Switch) -> Weights:

@@ -1,18 +1,14 @@
 """What the explorer knows, and how it changes: (explorer, event) -> explorer. No I/O, no clock, no screen."""
 
-from typing import Final
-
 import msgspec
 
 from state.combine import combine, comparable
 from state.events import Event, RunRequested
-from state.optimizations import CELLS
+from state.optimizations import CELL_OF
 from state.plan import CELL_NAMES, SIX, Plan
 from state.run import Run
 from state.session import Session, reduce
 from state.steps import SWITCHES, Switch, step
-
-_CELL_OF: Final = {switches: name for name, switches in CELLS.items()}
 
 
 class SwitchFlipped(Event, frozen=True, tag="switch-flipped"):
@@ -70,7 +66,7 @@ class Explorer(msgspec.Struct, frozen=True):
     @property
     def cell(self) -> str:
         """The method that the three switches make."""
-        return _CELL_OF[self.switches]
+        return CELL_OF[self.switches]
 
     @property
     def running(self) -> bool:
@@ -135,7 +131,7 @@ def explore(explorer: Explorer, event: Event) -> Explorer:
             number = SWITCHES.index(event.switch)
             concurrency, chunking, compression = (on != (i == number) for i, on in enumerate(explorer.switches))
             switches = (concurrency, chunking, compression)
-            cell = _CELL_OF[switches]
+            cell = CELL_OF[switches]
             visitor = None if cell in explorer.selected or cell not in explorer.available else cell
             return msgspec.structs.replace(explorer, switches=switches, visitor=visitor)
         case MethodToggled() if event.method in explorer.available:

@@ -93,5 +93,8 @@ CELLS: Final[dict[str, tuple[bool, bool, bool]]] = {
     "t5x": (True, True, True),
 }
 
+#: The same the other way round.
+CELL_OF: Final = {switches: name for name, switches in CELLS.items()}
+
 #: The method that speed-ups are quoted against.
 BASELINE: Final = "tensorstore"

@@ -182,13 +182,15 @@ def method_results(run: Run) -> tuple[MethodResult, ...]:
     """One row per method of the plan, in the plan's order, whatever has been measured so far."""
     baseline_saves, baseline_loads = trusted(run.of(BASELINE, "save"), run.of(BASELINE, "load"))
     logical_bytes = run.model.logical_bytes if run.model else None
+    sources = {method: _measured_by(run, method) for method in (BASELINE, *run.plan.methods)}
+    limits_by_run = {run_id: limits_of(run, run_id) for run_id in set(sources.values())}
     rows = []
     for method in run.plan.methods:
         save_records, load_records = run.of(method, "save"), run.of(method, "load")
         saves, loads = trusted(save_records, load_records)
-        run_id = _measured_by(run, method)
-        same_run = run_id == _measured_by(run, BASELINE)
-        limits, size_bytes = limits_of(run, run_id), logical_bytes or 0
+        run_id = sources[method]
+        same_run = run_id == sources[BASELINE]
+        limits, size_bytes = limits_by_run[run_id], logical_bytes or 0
         save = _summarise(saves, baseline_saves, size_bytes, limits.write_bytes_per_s, same_run=same_run)
         load = _summarise(loads, baseline_loads, size_bytes, limits.read_bytes_per_s, same_run=same_run)
         failures = [r.failure for r in (*save_records, *load_records) if r.failure is not None]

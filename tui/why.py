@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from state.effects import INTERACTIONS, Effects, Measure, SimpleEffect
-from state.optimizations import BASELINE, CELLS
+from state.optimizations import BASELINE, CELL_OF, CELLS
 from state.plan import Plan
 from state.statistics import Estimate
 from state.steps import SWITCHES, Switch
@@ -95,11 +95,10 @@ def _cells(found: Effects, plan: Plan, glyphs: Glyphs) -> Iterator[Line]:
     label_width = len(f"{plan.concurrency} at a time, {plan.codec}") + 1
     yield [(f"{'':<{label_width}}{'64x64 tiles':>12}  {chunks:>14}  chunking makes it", "dim")]
     simple = {(effect.switch, effect.others): effect for effect in found.simple}
-    names = {cell: name for name, cell in CELLS.items()}
     for compression in (False, True):
         for concurrency in (False, True):
             label = f"{plan.concurrency if concurrency else 'one'} at a time, {plan.codec if compression else 'plain'}"
-            off, on = (_value(found, names[concurrency, chunking, compression]) for chunking in (False, True))
+            off, on = (_value(found, CELL_OF[concurrency, chunking, compression]) for chunking in (False, True))
             others = _others("chunking", {"concurrency": concurrency, "compression": compression})
             effect = simple.get(("chunking", others))
             change: Piece = _change(found, effect.change, glyphs) if effect is not None else ("", "plain")

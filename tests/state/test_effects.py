@@ -69,14 +69,14 @@ def test_shares_add_up_to_all_of_the_way(values: dict[str, int]) -> None:
 
 @given(logs)
 def test_a_share_is_the_mean_over_the_orders_in_which_switches_can_be_flipped(values: dict[str, int]) -> None:
-    names = {cell: name for name, cell in CELLS.items()}
+    names: dict[tuple[bool, ...], str] = {cell: name for name, cell in CELLS.items()}
     for switch in SWITCHES:
         gains = []
         for order in permutations(SWITCHES):
             flipped = set(order[: order.index(switch)])
             before = tuple(s in flipped for s in SWITCHES)
             after = tuple(s in flipped or s == switch for s in SWITCHES)
-            gains.append(Fraction(values[names[after]] - values[names[before]]))  # type: ignore[index]
+            gains.append(Fraction(values[names[after]] - values[names[before]]))
         assert value(share_weights(switch), values) == sum(gains, Fraction(0)) / len(gains)
 
 

@@ -329,8 +329,7 @@ def test_of_many_processes_that_find_a_damaged_file_one_moves_it(path: Path) -> 
     path.parent.mkdir()
     path.write_bytes(b"not a database" * 1000)
     command = [sys.executable, "-c", OPENER, str(path)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    processes = [subprocess.Popen(command, text=True, **pipes) for _ in range(6)]  # type: ignore[call-overload]
+    processes = [subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(6)]
     time.sleep(1)
     answers = [process.communicate("x")[0].strip() for process in processes]
     assert sorted(answers) == ["False"] * 5 + ["True"]

@@ -33,6 +33,7 @@ from tui.screens.history import HistoryScreen
 from tui.screens.question import Question
 from tui.screens.text import TextPage
 from tui.widgets.run_table import RunTable
+from tui.widgets.tick import Tick
 
 
 def kept(number: int, **plan: object) -> Run:
@@ -339,7 +340,7 @@ async def test_e_exports_the_highlighted_run(storage: Path, history: None, tmp_p
         await until(pilot, lambda: shows(app, Export))
         app.screen.query_one("#folder", Input).value = str(tmp_path)
         app.screen.query_one("#stem", Input).value = "run"
-        app.screen.query_one("#kind-4").toggle()  # type: ignore[attr-defined]
+        app.screen.query_one("#kind-4", Tick).toggle()
         await pilot.pause()
         app.screen.query_one("#write").focus()
         await pilot.press("enter")

@@ -323,7 +323,7 @@ class ExploreScreen(Screen[None]):
             f"{width}x{height} is too small: make it {MIN_COLUMNS}x{MIN_LINES}. What runs goes on."
         )
 
-    def on_method_table_resized(self) -> None:
+    def on_line_table_resized(self) -> None:
         """The columns follow the width."""
         self._draw_again()
 

@@ -257,7 +257,7 @@ class HistoryScreen(Screen[None]):
             f"{width}x{height} is too small: make it {MIN_COLUMNS}x{MIN_LINES}. What runs goes on."
         )
 
-    def on_run_table_resized(self) -> None:
+    def on_line_table_resized(self) -> None:
         """The columns follow the width."""
         self._draw_list()
         self._draw_preview()

@@ -2,24 +2,20 @@
 
 from textual import events
 from textual.message import Message
-from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from tui.rows import Glyphs, Row, line
+from tui.widgets.line_table import LineTable
 
 
-class MethodTable(OptionList):
+class MethodTable(LineTable):
     """A list of methods: a click highlights, a click on the box selects, a double click opens.
 
     Args:
         glyphs: The signs to draw with.
     """
 
-    DEFAULT_CSS = """
-    MethodTable { border: none; padding: 0; height: 1fr; background: transparent; scrollbar-size: 0 0; }
-    MethodTable:focus { border: none; background: transparent; }
-    MethodTable > .option-list--option { padding: 0; text-wrap: nowrap; }
-    """
+    DEFAULT_CSS = "MethodTable { scrollbar-size: 0 0; }"
 
     class Opened(Message):
         """Somebody opened the highlighted method by enter or by a double click."""
@@ -31,12 +27,8 @@ class MethodTable(OptionList):
             super().__init__()
             self.method = method
 
-    class Resized(Message):
-        """There is more or less room for columns."""
-
     def __init__(self, glyphs: Glyphs) -> None:
-        super().__init__(id="methods")
-        self._glyphs = glyphs
+        super().__init__(glyphs, id="methods")
         self._rows: tuple[Row, ...] = ()
 
     @property
@@ -46,7 +38,7 @@ class MethodTable(OptionList):
 
     def show(self, rows: tuple[Row, ...], *, all_again: bool = False) -> None:
         """Draw the rows; only those that changed, unless the width did."""
-        width = max(20, self.scrollable_content_region.width)
+        width = self.line_width
         if len(rows) != len(self._rows):
             self.clear_options()
             self.add_options([Option(line(row, width, self._glyphs), id=None) for row in rows])
@@ -63,10 +55,6 @@ class MethodTable(OptionList):
             if row.method == method:
                 self.highlighted = number
 
-    def on_resize(self) -> None:
-        """The columns follow the width."""
-        self.post_message(self.Resized())
-
     def action_select(self) -> None:
         """Enter."""
         if self.current is not None:
@@ -74,12 +62,7 @@ class MethodTable(OptionList):
 
     async def on_click(self, event: events.Click) -> None:
         """A click never starts a run by itself: it highlights, the box selects, a double click opens."""
-        event.prevent_default()
-        number = event.style.meta.get("option")
-        if number is None:
-            return
-        self.highlighted = number
-        if self.current is None:
+        if not self.highlight_clicked(event) or self.current is None:
             return
         position = event.get_content_offset(self)
         if position is not None and position.x < len(self._glyphs.chosen) + 1:

@@ -6,26 +6,22 @@ from typing import ClassVar
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
-from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from state.history import Entry
 from tui.history_rows import line
 from tui.rows import Glyphs
+from tui.widgets.line_table import LineTable
 
 
-class RunTable(OptionList):
+class RunTable(LineTable):
     """A list of runs: a click highlights, a double click opens.
 
     Args:
         glyphs: The signs to draw with.
     """
 
-    DEFAULT_CSS = """
-    RunTable { border: none; padding: 0; height: 1fr; background: transparent; scrollbar-size: 1 1; }
-    RunTable:focus { border: none; background: transparent; }
-    RunTable > .option-list--option { padding: 0; text-wrap: nowrap; }
-    """
+    DEFAULT_CSS = "RunTable { scrollbar-size: 1 1; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "select", "Open", key_display="enter", tooltip="Show the run in the explorer, with its setup")
     ]
@@ -33,12 +29,8 @@ class RunTable(OptionList):
     class Opened(Message):
         """Somebody opened the highlighted run by enter or by a double click."""
 
-    class Resized(Message):
-        """There is more or less room for columns."""
-
     def __init__(self, glyphs: Glyphs) -> None:
-        super().__init__(id="runs")
-        self._glyphs = glyphs
+        super().__init__(glyphs, id="runs")
         self._entries: tuple[Entry, ...] = ()
 
     @property
@@ -48,7 +40,7 @@ class RunTable(OptionList):
 
     def show(self, entries: Sequence[Entry], marked: Collection[str]) -> None:
         """Draw the runs; the cursor stays on its run as long as that is there, else on its line."""
-        width = max(20, self.scrollable_content_region.width)
+        width = self.line_width
         lines = [line(entry, width, self._glyphs, marked=entry.run_id in marked) for entry in entries]
         ids = [entry.run_id for entry in entries]
         if ids == [entry.run_id for entry in self._entries]:
@@ -63,10 +55,6 @@ class RunTable(OptionList):
             number = ids.index(here.run_id)
         self.highlighted = min(number, len(ids) - 1) if ids else None
 
-    def on_resize(self) -> None:
-        """The columns follow the width."""
-        self.post_message(self.Resized())
-
     def action_select(self) -> None:
         """Enter."""
         if self.current is not None:
@@ -74,10 +62,5 @@ class RunTable(OptionList):
 
     async def on_click(self, event: events.Click) -> None:
         """A click highlights, a double click opens."""
-        event.prevent_default()
-        number = event.style.meta.get("option")
-        if number is None:
-            return
-        self.highlighted = number
-        if event.chain == 2:
+        if self.highlight_clicked(event) and event.chain == 2:
             self.action_select()
