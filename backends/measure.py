@@ -13,7 +13,7 @@ import gc
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,13 +22,14 @@ import torch
 
 from backends import pagecache
 from backends.counters import Meter, io_counters, moved_bytes
-from backends.methods.base import Method
+from backends.methods.base import AsynchronousMethod, Method
 from backends.pagecache import Residency
 from backends.storage import sync_path, sync_tree, tree_size
 from backends.tensors import StateDict, VerificationError, verify
 from state.events import Phase
 from state.plan import Operation, Plan
 from state.run import CacheState, LoadResult, SaveResult
+from state.units import MIB
 
 #: Called at the start of each phase with its name and the bytes moved so far.
 Report = Callable[[Phase, int], None]
@@ -38,6 +39,9 @@ Report = Callable[[Phase, int], None]
 #: device delivered more than the rest was not warm to its end.
 _DELIVERED_SHARE: Final = 0.9
 _EVICT_TRIES: Final = 5
+#: How much of a model changes during an asynchronous save, and how much of a tensor.
+_CANARY_BYTES: Final = 64 * MIB
+_CHANGED_BYTES: Final = 4096
 
 
 class Trial(ABC):
@@ -54,6 +58,7 @@ class Trial(ABC):
         self._operation: Operation = operation
         self._report = report
         self._stages_s: dict[str, float] = {}
+        self._stall_s: float | None = None  # whoever lets the training loop go on during a save says when
 
     # What is measured ----------------------------------------------------------------------------------------------
 
@@ -126,6 +131,7 @@ class Trial(ABC):
             self._spec(),
             stages_s=self._stages_s,
             settled=settled,
+            stall_s=self._stall_s,
         )
 
     def load(self, folder: Path) -> LoadResult:
@@ -204,11 +210,15 @@ class MethodTrial(Trial):
         self._source = state
         self._device = torch.device(plan.device)
         self._state: StateDict = {}  # what is saved, or was loaded
+        self._canaries: dict[int, torch.Tensor] = {}  # those of them that change as soon as training may go on
 
     def _warm_up(self, folder: Path) -> None:
         """One discarded save and load of a tiny model: lazy imports, thread pools and device contexts come up."""
         if self._operation == "save":
             moved = {id(tensor): tensor.to(self._device) for tensor in self._source.values()}  # ties kept
+            if isinstance(self._method, AsynchronousMethod):
+                self._canaries = canaries(moved.values())
+                moved = {key: self._canaries.get(id(tensor), tensor) for key, tensor in moved.items()}
             self._state = {name: moved[id(tensor)] for name, tensor in self._source.items()}
         tiny = {"warm-up": torch.zeros(2, 2, device=self._device)}
         trial_folder = folder.with_name(f"{folder.name}-warm-up")
@@ -220,7 +230,17 @@ class MethodTrial(Trial):
         shutil.rmtree(trial_folder)
 
     def _write(self, folder: Path) -> None:
-        self._method.save(self._state, folder, durable=self._durable)
+        if not isinstance(self._method, AsynchronousMethod):
+            self._method.save(self._state, folder, durable=self._durable)
+            return
+        start_ns = time.perf_counter_ns()
+        finish = self._method.start(self._state, folder, durable=self._durable)
+        self._synchronise()
+        self._stall_s = (time.perf_counter_ns() - start_ns) / 1e9
+        # As training would. What of it reaches the checkpoint, the load finds when it compares.
+        for tensor in self._canaries.values():
+            change(tensor)
+        finish()
 
     def _sync(self, folder: Path) -> None:
         if self._method.capabilities.syncs_itself:
@@ -242,6 +262,33 @@ class MethodTrial(Trial):
     def _synchronise(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
+
+
+def canaries(tensors: Iterable[torch.Tensor]) -> dict[int, torch.Tensor]:
+    """Copies of some tensors that may be changed while a save goes on, since the source itself is needed for comparing.
+
+    Args:
+        tensors: All of a model, each once.
+
+    Returns:
+        ``id`` of a tensor -> its copy: the first and the last, and others as far as the bound goes.
+    """
+    everything = [tensor for tensor in tensors if tensor.nbytes]
+    copies: dict[int, torch.Tensor] = {}
+    room_bytes = _CANARY_BYTES
+    for tensor in (*everything[-1:], *everything):
+        if id(tensor) not in copies and tensor.nbytes <= room_bytes:
+            copies[id(tensor)] = tensor.clone()
+            room_bytes -= tensor.nbytes
+    return copies
+
+
+def change(tensor: torch.Tensor) -> None:
+    """Turn the bits of a contiguous tensor's first and last bytes over, in place."""
+    content = tensor.view(-1).view(torch.uint8)
+    middle = min(_CHANGED_BYTES, content.numel() // 2)
+    for part in (content[:middle], content[max(middle, content.numel() - _CHANGED_BYTES) :]):
+        part.bitwise_not_()
 
 
 def refuse_mapped(loaded: StateDict, folder: Path) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from backends import children, scratch
 from backends.children import ChildKilledError, Emit, LineReader, Patience
 from backends.failures import describe_exit, oom_kills, tail
+from backends.methods import registry
 from backends.runner import ModelCache, RefusedError, Runner
 from backends.storage import check_storage
 from state.errors import CkptTuiError
@@ -122,6 +123,7 @@ class Worker:
             self.emit(RunRefused(Failure(error.what, error.do)))
             return
         end: Event = RunFinished(cancelled=False)
+        registry.preload(command.plan.methods)
         try:
             Runner(self, self._models, command, folder).run()
         except CancelledError:

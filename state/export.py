@@ -146,6 +146,7 @@ _SAMPLE_COLUMNS: Final = (
     *_COST_COLUMNS,
     *("logical_bytes", "stored_bytes", "file_count", "delete_s"),
     *(f"{stage.replace('-', '_')}_stage_s" for stage in _STAGES),
+    "stall_s",
 )
 
 

@@ -44,6 +44,7 @@ class OperationSummary(msgspec.Struct, frozen=True, kw_only=True):
         bottleneck: What bounds it: ``storage``, ``CPU``, ``metadata`` or ``the method itself``; None where the limits
             that it takes to tell were not measured.
         bottleneck_words: The same with its figures, in a sentence without a full stop.
+        stall_median_s: Saves of asynchronous methods only: median time until the training loop could go on.
     """
 
     samples_s: tuple[float, ...]
@@ -66,6 +67,7 @@ class OperationSummary(msgspec.Struct, frozen=True, kw_only=True):
     estimated: bool = False
     bottleneck: Cause | None = None
     bottleneck_words: str | None = None
+    stall_median_s: float | None = None
 
 
 MethodStatus = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -164,6 +166,7 @@ def _summarise(
         outliers=tuple(position + 1 for position in outliers(samples)),
         rate_bytes_per_s=rate_bytes_per_s,
         returned_median_s=median_of([result.returned_s for result in saves]),
+        stall_median_s=median_of([result.stall_s for result in saves]),
         cache=_cache(results),
         peak_rss_bytes=max((peak for r in results if (peak := r.cost.peak_rss_bytes) is not None), default=None),
         extra_rss_bytes=max((extra for r in results if (extra := r.cost.extra_rss_bytes) is not None), default=None),

@@ -52,6 +52,8 @@ class SaveResult(msgspec.Struct, frozen=True, tag="save"):
         stages_s: Time of each stage around the clock: warm-up, settle, measure and so on.
         settled: Whether the disk was quiet before the clock started.
         delete_s: Time to delete the checkpoint afterwards, or None before that happened.
+        stall_s: Until the training loop could have gone on and changed the tensors, which it then did to some of them;
+            None for a method that does not let it, whose stall is the whole save.
     """
 
     returned_s: float
@@ -63,6 +65,7 @@ class SaveResult(msgspec.Struct, frozen=True, tag="save"):
     stages_s: dict[str, float] = {}
     settled: bool = True
     delete_s: float | None = None
+    stall_s: float | None = None
 
     @property
     def time_s(self) -> float:

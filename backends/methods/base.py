@@ -1,6 +1,7 @@
 """What a method is."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -77,3 +78,26 @@ class Method(ABC):
                     f"it cannot hold {', '.join(foreign)}", "choose another --dtype or leave the method out"
                 )
         return None
+
+
+class AsynchronousMethod(Method):
+    """A method that lets the training loop go on before the checkpoint is written."""
+
+    @abstractmethod
+    def start(self, state: StateDict, folder: Path, *, durable: bool) -> Callable[[], None]:
+        """Begin a save, and come back when the training loop may change the tensors: the time until then is its stall.
+
+        What is changed from then on must not show up in the checkpoint.
+
+        Args:
+            state: As for `Method.save`.
+            folder: As for `Method.save`.
+            durable: As for `Method.save`, on return of what this returns.
+
+        Returns:
+            Waits until the checkpoint is written, and raises what went wrong meanwhile.
+        """
+
+    def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
+        """Begin, and wait for the end."""
+        self.start(state, folder, durable=durable)()

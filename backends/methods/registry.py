@@ -4,10 +4,12 @@ A third party adds methods through the entry-point group `ckpt_tui.methods`: the
 value ``module:Class`` names a `backends.methods.base.Method`. A name of ours cannot be taken, nor the limit's.
 """
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from backends.methods.base import Method
 
 GROUP: Final = "ckpt_tui.methods"
+#: Whose library does the work, or who uses it: what people who look for a method begin with.
+Family = Literal["PyTorch", "TensorStore", "JAX", "other"]
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -28,29 +32,38 @@ class Entry(msgspec.Struct, frozen=True):
         name: Its name.
         target: ``module:Class``.
         summary: What it does, in half a sentence.
+        family: Where it belongs.
         requires: Modules that must be importable.
+        install: What pip is to be given if they are not.
         provider: The distribution that it comes from.
     """
 
     name: str
     target: str
     summary: str
+    family: Family = "other"
     requires: tuple[str, ...] = ()
+    install: str = ""
     provider: str = "ckpt-tui"
 
     @property
     def unavailable(self) -> str | None:
         """Why it cannot run here, or None."""
         missing = [module for module in self.requires if importlib.util.find_spec(module) is None]
-        return f"needs the package {', '.join(missing)}" if missing else None
+        if not missing:
+            return None
+        return f"needs the package {', '.join(missing)}" + (f": pip install '{self.install}'" if self.install else "")
 
 
-_PYTORCH = Entry("pytorch", "backends.methods.pytorch:PyTorch", "torch.save and torch.load: one zip file", ("torch",))
-_CELLS = tuple(
-    Entry(name, "backends.methods.tensorstore:TensorStore", str(Plan().optimizations(name)), ("tensorstore",))
+_CELLS: Final = tuple(
+    Entry(name, "backends.methods.tensorstore:TensorStore", str(Plan().optimizations(name)), "TensorStore")
     for name in CELLS
 )
-_OWN: Final = {entry.name: entry for entry in (_PYTORCH, *_CELLS)}
+_PYTORCH: Final = (
+    Entry("pytorch", "backends.methods.pytorch:PyTorch", "torch.save and torch.load: one zip file", "PyTorch"),
+)
+_JAX: Final[tuple[Entry, ...]] = ()
+_OWN: Final = {entry.name: entry for entry in (*_CELLS, *_PYTORCH, *_JAX)}
 
 
 def entries() -> dict[str, Entry]:
@@ -63,6 +76,19 @@ def entries() -> dict[str, Entry]:
         provider = point.dist.name if point.dist else "unknown"
         found.setdefault(point.name, Entry(point.name, point.value, f"from {provider}", provider=provider))
     return found
+
+
+def preload(names: Iterable[str]) -> None:
+    """Import our own methods of these names, so that no child has to. For worker processes only.
+
+    What others wrote may start threads or crash, so it is left to the children. What fails here fails there, with a
+    reason.
+    """
+    for name in names:
+        entry = _OWN.get(name)
+        if entry is not None and entry.unavailable is None:
+            with contextlib.suppress(Exception):
+                importlib.import_module(entry.target.partition(":")[0])
 
 
 def create(name: str, plan: Plan) -> "Method":

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from backends import pagecache
-from backends.measure import MethodTrial, prove
+from backends.measure import MethodTrial, canaries, change, prove
+from backends.methods.base import AsynchronousMethod
 from backends.methods.pytorch import FILE_NAME, PyTorch
 from backends.methods.registry import create
 from backends.pagecache import Residency, can_drop_caches, evict, residency
@@ -58,6 +59,55 @@ class Bench:
 
     def load(self, source: StateDict) -> LoadResult:
         return self._trial(source, "load").load(self.folder)
+
+
+class Background(AsynchronousMethod, PyTorch):
+    """Goes on with a copy, or pretends to and keeps the tensors themselves."""
+
+    snapshots = True
+
+    def start(self, state: StateDict, folder: Path, *, durable: bool) -> Callable[[], None]:
+        copies = {id(t): t.clone() if self.snapshots else t for t in state.values()}
+        snapshot = {name: copies[id(tensor)] for name, tensor in state.items()}
+
+        def finish() -> None:
+            time.sleep(0.2)
+            PyTorch.save(self, snapshot, folder, durable=durable)
+
+        return finish
+
+
+@pytest.mark.parametrize("snapshots", [True, False])
+def test_an_asynchronous_save_has_three_times_and_must_have_taken_a_snapshot(
+    disk: Path, state: StateDict, snapshots: bool
+) -> None:
+    method, plan, before = Background(), Plan(methods=("background",)), bits(state)
+    method.snapshots = snapshots
+    saved = MethodTrial(method, state, plan, "save", lambda phase, moved_bytes: None).save(disk / "checkpoint")
+    assert saved.stall_s is not None
+    assert saved.durable_s is not None
+    assert saved.stall_s + 0.2 <= saved.returned_s <= saved.durable_s
+    assert bits(state) == before, "what changed during the save must be copies"
+    load = MethodTrial(method, state, plan, "load", lambda phase, moved_bytes: None)
+    if snapshots:
+        load.load(disk / "checkpoint")
+    else:
+        with pytest.raises(VerificationError, match="came back with other bits"):
+            load.load(disk / "checkpoint")
+
+
+def test_what_changes_during_a_save_is_bounded_and_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.measure._CANARY_BYTES", 40_000)
+    sizes = (1, 0, 5_000, 100_000, 20_000, 30_000)
+    tensors = [torch.full((size,), 7, dtype=torch.uint8) for size in sizes]
+    copies = canaries(tensors)
+    assert [size for size, tensor in zip(sizes, tensors, strict=True) if id(tensor) in copies] == [1, 5_000, 30_000]
+    for size, tensor in zip(sizes, tensors, strict=True):
+        copy = copies.get(id(tensor))
+        assert (tensor == 7).all()
+        if copy is not None:
+            change(copy)
+            assert int((copy != 7).sum()) == min(size, 8192)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -56,8 +56,9 @@ def test_an_unknown_name_is_unavailable(name: str) -> None:
 
 
 def test_a_method_whose_package_is_missing_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry._OWN, "pytorch", Entry("pytorch", "x:Mine", "", ("torch", "no_such_library")))
-    with pytest.raises(UnavailableError, match="pytorch needs the package no_such_library"):
+    entry = Entry("pytorch", "x:Mine", "", requires=("torch", "no_such_library"), install="ckpt-tui[x]")
+    monkeypatch.setitem(registry._OWN, "pytorch", entry)
+    with pytest.raises(UnavailableError, match=r"needs the package no_such_library: pip install 'ckpt-tui\[x\]'"):
         create("pytorch", Plan())
 
 
