@@ -14,7 +14,7 @@ run: .venv/installed
 		.venv/bin/ckpt-tui run --export results/$(STAMP).csv --export results/$(STAMP).png $(ARGS); fi
 
 test: .venv/installed-dev
-	.venv/bin/pytest
+	.venv/bin/pytest --numprocesses 2 --dist loadgroup
 
 check: .venv/installed-dev
 	.venv/bin/ruff check .

@@ -8,6 +8,17 @@ import safetensors.torch
 import torch
 
 
+#: Tests that only compute or draw, and so may run beside others.
+QUIET = ("state/", "tui/test_snapshots.py", "tui/test_history_snapshots.py", "tui/test_compare.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep those in one process that measure, drop the page cache or watch a terminal: they would see each other."""
+    for item in items:
+        if not str(item.path.relative_to(Path(__file__).parent)).startswith(QUIET):
+            item.add_marker(pytest.mark.xdist_group("machine"))
+
+
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """The history, logs and pointers of tests go where tests may write."""

@@ -1,0 +1,222 @@
+"""Every method, the device's limit and fio on the same bytes in the same minutes: who is how far from the device.
+
+    python -m bench.peers --storage DIR --export docs/results
+
+Durable saves and proven-cold loads, as in every run of ours. Each round measures every method and the limit once, in
+an order of its own, and then fio where it is installed, with the block size and depth that the limit chose in that
+round. What stands below the table is asked of `direct` and answered from it.
+"""
+
+import asyncio
+import contextlib
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from backends.host import new_request
+from backends.launcher import Launcher
+from backends.limits import Pattern
+from backends.methods import registry
+from bench.fio import fio
+from state.export import model_line, settings_line, write_export
+from state.plan import LIMIT, OPERATIONS, Operation, Plan, expand_methods
+from state.results import MethodResult, method_results
+from state.run import Run, TrialRecord
+from state.session import Session, reduce
+from state.statistics import ratio, summarise
+from state.units import format_bytes, format_seconds, parse_size
+
+OURS: Final = "direct"
+#: The aims: share of the limit, and how much faster than the best peer a durable save is to be.
+LIMIT_SHARE: Final = 0.90
+BEST_PEER: Final = 1.10
+
+Times = dict[tuple[str, Operation], list[float]]
+
+
+async def measure_round(launcher: Launcher, plan: Plan) -> Run:
+    """One round of a plan.
+
+    Raises:
+        click.ClickException: If it was refused.
+    """
+    session = Session()
+    async with contextlib.aclosing(launcher.run(new_request(plan))) as events:
+        async for event in events:
+            session = reduce(session, event)
+    run = session.run
+    if run is None or run.refusal is not None:
+        raise click.ClickException(run.refusal.what if run and run.refusal else "nothing was measured")
+    return run
+
+
+def put_together(rounds: Sequence[Run], plan: Plan) -> Run:
+    """Runs of one round each as the run that they are: the same machine, model and settings, in the order measured."""
+    records: list[TrialRecord] = []
+    for number, run in enumerate(rounds, 1):
+        trials = [msgspec.structs.replace(record.trial, round=number) for record in run.records]
+        records += [msgspec.structs.replace(r, trial=t) for r, t in zip(run.records, trials, strict=True)]
+    plan = msgspec.structs.replace(plan, repeats=len(rounds))
+    return msgspec.structs.replace(rounds[0], plan=plan, records=tuple(records))
+
+
+async def measure(plan: Plan, rounds: int) -> tuple[Run, Times]:
+    """All rounds, and the times of fio."""
+    launcher, runs, fio_s = Launcher(), list[Run](), Times()
+    dice = random.Random(plan.seed)
+    folder = Path(tempfile.mkdtemp(dir=plan.storage))
+    try:
+        for number in range(1, rounds + 1):
+            methods = list(plan.methods)
+            dice.shuffle(methods)
+            run = await measure_round(launcher, msgspec.structs.replace(plan, methods=tuple(methods)))
+            runs.append(run)
+            if shutil.which("fio") is not None and run.model is not None:
+                rates = fio(run.model.logical_bytes, folder, patterns(run), "libaio")
+                for operation, rate in rates.items():
+                    fio_s.setdefault(("fio", operation), []).append(run.model.logical_bytes / rate)
+            print(f"round {number} of {rounds}", file=sys.stderr)
+    finally:
+        await launcher.close()
+        shutil.rmtree(folder)
+    return put_together(runs, plan), fio_s
+
+
+def patterns(run: Run) -> dict[Operation, Pattern]:
+    """What the limit of this run chose."""
+    specs = {operation: run.of(LIMIT, operation)[0].result for operation in OPERATIONS}
+    return {
+        operation: Pattern(result.spec["block_bytes"], result.spec["depth"])
+        for operation, result in specs.items()
+        if result is not None
+    }
+
+
+def all_times(run: Run, fio_s: Times) -> Times:
+    """Seconds of every method, the limit and fio that have been measured."""
+    times = {(name, op): run.times_s(name, op) for name in (*run.plan.methods, LIMIT) for op in OPERATIONS}
+    return {key: samples for key, samples in (times | fio_s).items() if samples}
+
+
+def table(run: Run, times: Times) -> Table:
+    """A row for each, the fastest durable save first."""
+    grid = Table(box=box.SIMPLE, padding=(0, 1), pad_edge=False)
+    grid.add_column("method", no_wrap=True)
+    headings = [f"{op} {what}" for op in OPERATIONS for what in ("s", "of limit", f"/ {OURS}", "memory")]
+    for heading in (*headings, "size", "stall s"):
+        grid.add_column(heading, justify="right")
+    results = {result.method: result for result in method_results(run)}
+    names = dict.fromkeys(name for name, _ in times)
+    for name in sorted(names, key=lambda name: statistics.median(times.get((name, "save"), [float("inf")]))):
+        result = results.get(name)
+        grid.add_row(name, *(cell for op in OPERATIONS for cell in cells(name, op, times, result)), *sizes(result))
+    return grid
+
+
+def cells(name: str, operation: Operation, times: Times, result: MethodResult | None) -> tuple[str, str, str, str]:
+    """Median with its interval, share of the limit, times of ours, and memory beyond what was resident."""
+    samples = times.get((name, operation))
+    summary = summarise(samples or ())
+    if samples is None or summary is None:
+        return "", "", "", ""
+    span = f" ({format_seconds(summary.low)}–{format_seconds(summary.high)})" if summary.low and summary.high else ""
+    limit_s, ours_s = times.get((LIMIT, operation)), times.get((OURS, operation))
+    share = f"{statistics.median(limit_s) / summary.median:.2f}" if limit_s else ""
+    against = factor_words(samples, ours_s) if ours_s and name != OURS else ""
+    figures = result.of(operation) if result is not None else None
+    memory = figures.extra_rss_bytes if figures is not None else None
+    return f"{format_seconds(summary.median)}{span}", share, against, format_bytes(memory) if memory is not None else ""
+
+
+def factor_words(samples: Sequence[float], reference_s: Sequence[float]) -> str:
+    """``1.31 (1.22–1.40)``: how many times as long, with its interval."""
+    low, value, high = interval(samples, reference_s)
+    return f"{value:.2f}" if low is None or high is None else f"{value:.2f} ({low:.2f}–{high:.2f})"
+
+
+def interval(samples: Sequence[float], reference_s: Sequence[float]) -> tuple[float | None, float, float | None]:
+    """Low end, ratio of medians, high end."""
+    estimate = ratio(samples, reference_s)
+    ends = [
+        None if end is None else msgspec.structs.replace(estimate, value=end).factor
+        for end in (estimate.low, estimate.high)
+    ]
+    return ends[0], estimate.factor, ends[1]
+
+
+def sizes(result: MethodResult | None) -> tuple[str, str]:
+    """Bytes on disk, and the stall of an asynchronous save."""
+    if result is None or result.stored_bytes is None:
+        return "", ""
+    stall_s = result.save.stall_median_s if result.save is not None else None
+    return format_bytes(result.stored_bytes), format_seconds(stall_s) if stall_s is not None else ""
+
+
+def verdicts(times: Times) -> list[str]:
+    """What is asked of `direct`, each with its figure."""
+    lines = []
+    for operation in OPERATIONS:
+        ours_s = times.get((OURS, operation))
+        peers = {n: s for (n, op), s in times.items() if op == operation and n not in (OURS, LIMIT, "fio")}
+        if not ours_s or not peers or (LIMIT, operation) not in times:
+            continue
+        limit_share = interval(times[LIMIT, operation], ours_s)[1]
+        best = min(peers, key=lambda name: statistics.median(peers[name]))
+        aim = BEST_PEER if operation == "save" else 1.0
+        factor = interval(peers[best], ours_s)[1]
+        lines += [
+            f"{operation}: {OURS} reaches {limit_share:.2f} of the limit (asked: {LIMIT_SHARE:.2f}): "
+            f"{'yes' if limit_share >= LIMIT_SHARE else 'NO'}",
+            f"{operation}: the best peer, {best}, takes {factor_words(peers[best], ours_s)} times as long "
+            f"(aim: {aim:.2f}): {'yes' if factor >= aim else 'NO'}",
+        ]
+    return lines
+
+
+@click.command()
+@click.option("--storage", type=click.Path(path_type=Path, exists=True), default=Path(), help="Folder on a disk.")
+@click.option("--model", default="open-llama-3b", show_default=True)
+@click.option("--size", default="1GB", show_default=True, help="Of the model.")
+@click.option("--rounds", default=7, show_default=True)
+@click.option("--methods", default="all", show_default=True, help="As for ckpt-tui run.")
+@click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Folder for peers.txt, .json, .csv.")
+def main(storage: Path, model: str, size: str, rounds: int, methods: str, export: Path | None) -> None:
+    """Compare every method with the device's limit and with `direct`."""
+    chosen = expand_methods(methods, registry.entries())
+    plan = Plan(
+        model=model,
+        size_bytes=parse_size(size),
+        dtype="bfloat16",
+        methods=chosen,
+        storage=str(storage.resolve()),
+        repeats=1,
+    )
+    run, fio_s = asyncio.run(measure(plan, rounds))
+    times = all_times(run, fio_s)
+    console = Console(width=220, record=True)
+    console.print(model_line(run), settings_line(run), sep="\n", highlight=False, markup=False)
+    console.print(table(run, times))
+    console.print(*verdicts(times), sep="\n", highlight=False, markup=False)
+    for result in method_results(run):
+        if result.error is not None:
+            console.print(f"{result.method} failed: {result.error}", highlight=False, markup=False)
+    if export is not None:
+        export.mkdir(parents=True, exist_ok=True)
+        (export / "peers.txt").write_text(console.export_text())
+        for suffix in ("json", "csv", "samples.csv"):
+            write_export(run, export / f"peers.{suffix}", overwrite=True)
+
+
+if __name__ == "__main__":
+    main()
