@@ -7,7 +7,6 @@ import pytest
 import safetensors.torch
 import torch
 
-
 #: Tests that only compute or draw, and so may run beside others.
 QUIET = ("state/", "tui/test_snapshots.py", "tui/test_history_snapshots.py", "tui/test_compare.py")
 
