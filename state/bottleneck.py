@@ -17,6 +17,7 @@ other, so they overlap and need not add up to one. The one that explains enough 
 5. **The method itself**: it waits for none of these. Usually that is work done one step after the other.
 """
 
+import math
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -64,7 +65,7 @@ def bottleneck(
         operation: Which half.
         limits: Those of the run that measured it (`state.limits.limits_of`).
         plan: For the rules of the run.
-        cores: Of the machine, None if unknown. A method uses all of them if its concurrency is on, else one.
+        cores: Of the machine, None if unknown.
 
     Returns:
         The cause, or None where the operation or the limits that it takes to tell were not measured, and on a GPU,
@@ -78,7 +79,7 @@ def bottleneck(
     if summary is None or not summary.median_s or not rate_bytes_per_s or cores is None:
         return None
     time_s, in_flight = summary.median_s, result.concurrency is not None
-    used_cores = cores if in_flight else 1
+    used_cores = _used_cores(result, summary.cpu_s / time_s, cores)
     storage = (result.stored_bytes or 0) / rate_bytes_per_s / time_s
     busy = summary.cpu_s / used_cores / time_s
     codec = _codec_share(result, limits.codec_encode_bytes_per_s if saves else limits.codec_decode_bytes_per_s, time_s)
@@ -110,6 +111,22 @@ def bottleneck(
     parts = {"storage": storage, "the codec": codec / used_cores, "files": metadata, "the processor": busy}
     known = ", ".join(f"{name} {_percent(share)}" for name, share in parts.items() if share)
     return Bottleneck("the method itself", max(parts.values()), f"the method itself: of its time, {known}")
+
+
+def _used_cores(result: "MethodResult", busy_cores: float, cores: int) -> int:
+    """The cores that a method could have computed on: as many as it has threads, which it says or its time betrays.
+
+    Args:
+        result: A method uses all cores if its concurrency is on, else those that its `spec` names as ``threads``.
+        busy_cores: Processor time over time.
+        cores: Of the machine.
+    """
+    if result.concurrency is not None:
+        return cores
+    threads = (result.spec or {}).get("threads", 1)
+    told = threads if isinstance(threads, int) else 1
+    # A clock that is read a little late must not make a second core out of one.
+    return max(1, min(cores, max(told, math.ceil(busy_cores - 0.1))))
 
 
 def _codec_share(result: "MethodResult", rate_bytes_per_s: float | None, time_s: float) -> float:

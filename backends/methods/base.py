@@ -45,7 +45,11 @@ class Method(ABC):
 
     @abstractmethod
     def spec(self, *, durable: bool) -> dict[str, Any]:
-        """What the library is told to do by a save, in its own terms. Goes into the results as JSON."""
+        """What the library is told to do by a save, in its own terms. Goes into the results as JSON.
+
+        A method that computes on several threads says how many as ``threads``, or its processor time is held against
+        one core.
+        """
 
     @abstractmethod
     def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:

@@ -136,6 +136,25 @@ def test_the_thresholds_are_where_they_say() -> None:
     assert of(row(1.0, cpu_s=BUSY_SHARE - 0.01)).cause == "the method itself"
 
 
+@pytest.mark.parametrize(
+    ("cpu_s", "spec", "cause", "words"),
+    [
+        (1.0, {"threads": 2}, "the method itself", "the processor 50 %"),
+        (1.7, {"threads": 2}, "CPU", "keep 2 cores 85 % busy"),
+        (1.7, {"threads": 64}, "the method itself", "the processor 42 %"),
+        (1.0, {"threads": "many"}, "CPU", "keep one core 100 % busy"),
+        (1.05, {}, "CPU", "keep one core 105 % busy"),
+        (1.5, {}, "the method itself", "the processor 75 %"),
+    ],
+)
+def test_processor_time_is_held_against_the_threads_that_a_method_has(
+    cpu_s: float, spec: dict[str, object], cause: str, words: str
+) -> None:
+    found = of(row(1.0, cpu_s=cpu_s, spec=spec))
+    assert found.cause == cause
+    assert words in found.sentence
+
+
 @pytest.mark.parametrize(("operation", "rule"), [("save", {"durability": "buffered"}), ("load", {"cache": "warm"})])
 def test_where_the_rules_allow_the_page_cache_it_is_called_that(operation: Operation, rule: dict[str, str]) -> None:
     plan = msgspec.convert(rule, Plan)
