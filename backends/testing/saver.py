@@ -16,7 +16,7 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Literal, Self
 
 import msgspec
 
@@ -30,9 +30,6 @@ from backends.testing import samples
 from state.events import PhaseEntered
 from state.plan import Plan
 
-#: A save of a few megabytes that takes longer has hung.
-PATIENCE_S: Final = 60.0
-
 
 class Order(msgspec.Struct, frozen=True):
     """Save `samples.layers` in a process of its own.
@@ -43,6 +40,7 @@ class Order(msgspec.Struct, frozen=True):
         folder: An empty folder for the checkpoint.
         kill_after_s: Kill the process so long after the beginning of the save.
         file_limit_bytes: No file may become larger; what is written beyond raises OSError in the process.
+        patience_s: A save that takes longer has hung.
     """
 
     method: str
@@ -50,6 +48,7 @@ class Order(msgspec.Struct, frozen=True):
     folder: str
     kill_after_s: float | None = None
     file_limit_bytes: int | None = None
+    patience_s: float = 60.0
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -158,10 +157,9 @@ def _line(fd: int, timeout_s: float) -> bytes | None:
 
 def _follow(order: Order, pid: int, read_fd: int) -> Outcome:
     """See a child to its end, or put an end to it."""
-    begun = _line(read_fd, PATIENCE_S)
+    begun = _line(read_fd, order.patience_s)
     start_s = time.monotonic()
-    kill_after_s = PATIENCE_S if order.kill_after_s is None else order.kill_after_s
-    ended = _line(read_fd, kill_after_s) if begun else begun
+    ended = _line(read_fd, order.patience_s if order.kill_after_s is None else order.kill_after_s) if begun else begun
     save_s = time.monotonic() - start_s
     status = children.kill(pid)
     if ended:
