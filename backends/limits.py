@@ -15,13 +15,13 @@ import math
 import mmap
 import os
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
+from backends.blocks import DIRECT, Pattern, in_blocks, open_file, read_at, write_at
 from backends.measure import Report, Trial
 from backends.storage import preallocate, sync_path, sync_tree
 from backends.tensors import VerificationError
@@ -29,21 +29,12 @@ from state.plan import Operation, Plan
 from state.units import MIB
 
 FILE_NAME: Final = "limit.bin"
-#: Reading and writing past the page cache; 0 where the system has no such thing (macOS).
-_DIRECT: Final = getattr(os, "O_DIRECT", 0)
 #: How much each pattern may move before the clock, and how long all of them together may take.
 TRY_BYTES: Final = 64 * MIB
 _TRY_S: Final = 1.0
 #: A later pattern takes less than this share of the time, or the difference is noise.
 _BETTER: Final = 0.95
 _COMPARE_BYTES: Final = 16 * MIB
-
-
-class Pattern(NamedTuple):
-    """How a file is written or read: the size of one request, and how many are in flight."""
-
-    block_bytes: int
-    depth: int
 
 
 #: The most promising first, since time may run out.
@@ -75,7 +66,7 @@ class LimitTrial(Trial):
         self._buffers = memoryview(mmap.mmap(-1, _BUFFER_BYTES if operation == "load" else mmap.PAGESIZE))
         # The page cache belongs to what is measured where saves are buffered and where loads are warm.
         self._through_cache = not self._durable if operation == "save" else plan.cache == "warm"
-        self._direct = bool(_DIRECT) and not self._through_cache
+        self._direct = bool(DIRECT) and not self._through_cache
         self._pattern = PATTERNS[0]
         self._tried: list[dict[str, float]] = []
 
@@ -162,53 +153,28 @@ class LimitTrial(Trial):
     def _synchronise(self) -> None:
         """Nothing works on its own: a request returns when it is done."""
 
-    def _open(self, path: Path, flags: int) -> int:
-        return os.open(path, flags | (_DIRECT if self._direct else 0), 0o666)
-
     def _write_file(self, path: Path, source: memoryview, pattern: Pattern) -> None:
-        fd = self._open(path, os.O_WRONLY | os.O_CREAT)
+        fd = open_file(path, os.O_WRONLY | os.O_CREAT, direct=self._direct)
 
         def write(slot: int, start: int, end: int) -> None:
-            while start < end:
-                start += os.pwrite(fd, source[start:end], start)
+            write_at(fd, source[start:end], start)
 
         try:
             preallocate(fd, len(source))
-            self._transfer(write, 0, len(source), pattern)
+            in_blocks(self._threads, write, 0, len(source), pattern)
         finally:
             os.close(fd)
 
     def _read_file(self, path: Path, start: int, end: int, pattern: Pattern) -> None:
-        fd = self._open(path, os.O_RDONLY)
+        fd = open_file(path, os.O_RDONLY, direct=self._direct)
 
         def read(slot: int, start: int, end: int) -> None:
             buffer = self._buffers[slot * pattern.block_bytes :]
-            while start < end:
-                count = os.preadv(fd, [buffer[: end - start]], start)
-                if not count:
-                    raise VerificationError(f"the limit's file ends at byte {start:,}")
-                start += count
+            read_at(fd, buffer[: end - start], start, end)
 
         try:
-            self._transfer(read, start, end, pattern)
+            in_blocks(self._threads, read, start, end, pattern)
+        except EOFError as error:
+            raise VerificationError(f"the limit's file is damaged: {error}") from None
         finally:
             os.close(fd)
-
-    def _transfer(self, request: Callable[[int, int, int], None], start: int, end: int, pattern: Pattern) -> None:
-        """Make requests for [start, end) block by block, as many at a time as the pattern says.
-
-        Args:
-            request: Given the number of its place among those in flight, and its own start and end.
-            start: First byte.
-            end: After the last byte.
-            pattern: Sizes and depth.
-        """
-        starts = iter(range(start, end, pattern.block_bytes))  # shared: taking the next is one step of the interpreter
-
-        def work(slot: int) -> None:
-            for block in starts:
-                request(slot, block, min(end, block + pattern.block_bytes))
-
-        # Waiting for each in turn raises the first error only after its thread is done with the file.
-        for job in [self._threads.submit(work, slot) for slot in range(pattern.depth)]:
-            job.result()

@@ -21,7 +21,8 @@ import click
 import numpy as np
 
 from backends import pagecache
-from backends.limits import PATTERNS, TRY_BYTES, LimitTrial, Pattern
+from backends.blocks import Pattern
+from backends.limits import PATTERNS, TRY_BYTES, LimitTrial
 from state.plan import OPERATIONS, Operation, Plan
 from state.units import format_rate, parse_size
 

@@ -24,9 +24,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from backends.blocks import Pattern
 from backends.host import new_request
 from backends.launcher import Launcher
-from backends.limits import Pattern
 from backends.methods import registry
 from bench.fio import fio
 from state.export import model_line, settings_line, write_export

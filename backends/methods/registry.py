@@ -61,6 +61,7 @@ _CELLS: Final = tuple(
 )
 _PYTORCH: Final = (
     Entry("pytorch", "backends.methods.pytorch:PyTorch", "torch.save and torch.load: one zip file", "PyTorch"),
+    Entry("direct", "backends.methods.direct:Direct", "safetensors past the page cache, in large blocks", "PyTorch"),
 )
 _JAX: Final[tuple[Entry, ...]] = ()
 _OWN: Final = {entry.name: entry for entry in (*_CELLS, *_PYTORCH, *_JAX)}

@@ -13,6 +13,7 @@ import torch
 
 from backends import limits, pagecache
 from backends.arena import Arena
+from backends.blocks import Pattern
 from backends.limits import FILE_NAME, PATTERNS, LimitTrial
 from backends.tensors import VerificationError
 from state.model import Model
@@ -199,7 +200,7 @@ def test_requests_that_the_system_cuts_short_are_continued(
 ) -> None:
     pwrite, preadv = os.pwrite, os.preadv
     page = mmap.PAGESIZE
-    monkeypatch.setattr(limits, "_DIRECT", 0)
+    monkeypatch.setattr(limits, "DIRECT", 0)
     monkeypatch.setattr(os, "pwrite", lambda fd, data, at: pwrite(fd, data[: 3 * page], at))
     monkeypatch.setattr(os, "preadv", lambda fd, buffers, at: preadv(fd, [buffers[0][: 5 * page]], at))
     bench = Bench(source, disk)
@@ -214,7 +215,7 @@ def test_a_large_model_tries_a_part_of_its_bytes_only(disk: Path, monkeypatch: p
     seen: list[tuple[str, int]] = []
     read = LimitTrial._read_file
 
-    def note(self: LimitTrial, path: Path, start: int, end: int, pattern: limits.Pattern) -> None:
+    def note(self: LimitTrial, path: Path, start: int, end: int, pattern: Pattern) -> None:
         seen.append((path.name, (end - start) >> 20))
         read(self, path, start, end, pattern)
 

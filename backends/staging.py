@@ -1,0 +1,111 @@
+"""Buffers between tensors and a file: aligned, bounded, one for each request in flight, pinned where there is a GPU."""
+
+import bisect
+import itertools
+import mmap
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+
+from backends.blocks import Pattern
+
+#: Asked of fresh memory where the system has it: to make small pages can cost as much as the device takes to fill them.
+_HUGE_PAGES = getattr(mmap, "MADV_HUGEPAGE", None)
+
+
+class Lanes:
+    """Threads, each with a buffer of its own and, on a GPU, a stream of its own, so that copies and requests overlap.
+
+    Use it as a context: when it ends, so have the threads.
+
+    Args:
+        pattern: How many, and how large the buffers are.
+        device: Where the tensors are, or shall be.
+    """
+
+    def __init__(self, pattern: Pattern, device: torch.device) -> None:
+        self.device = device
+        self.threads = ThreadPoolExecutor(pattern.depth)
+        size_bytes = pattern.block_bytes
+        if device.type == "cuda":
+            memory = torch.empty(size_bytes * pattern.depth, dtype=torch.uint8, pin_memory=True)
+            self._streams = [torch.cuda.Stream(device) for _ in range(pattern.depth)]  # type: ignore[no-untyped-call]
+            for stream in self._streams:
+                stream.wait_stream(torch.cuda.current_stream(device))  # what is saved may still be on its way
+        else:
+            memory = fresh_memory(size_bytes * pattern.depth)
+        self.buffers = [memory[slot * size_bytes :][:size_bytes] for slot in range(pattern.depth)]
+        self.views = [buffer.numpy().data for buffer in self.buffers]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.threads.shutdown()
+
+    def gather(self, slot: int, pieces: Iterable[torch.Tensor]) -> None:
+        """Put bytes one after the other into a lane's buffer.
+
+        Args:
+            slot: Which lane.
+            pieces: Bytes (uint8), no more than a buffer holds.
+        """
+        start = 0
+        for piece in pieces:
+            self._copy(self.buffers[slot][start : start + len(piece)], piece, slot)
+            start += len(piece)
+        self._finish(slot)
+
+    def deliver(self, slot: int, target: torch.Tensor) -> None:
+        """Copy the beginning of a lane's buffer to where it belongs."""
+        self._copy(target, self.buffers[slot][: len(target)], slot)
+        self._finish(slot)
+
+    def _copy(self, target: torch.Tensor, source: torch.Tensor, slot: int) -> None:
+        if source.is_cuda or target.is_cuda:
+            with torch.cuda.stream(self._streams[slot]):
+                target.copy_(source, non_blocking=True)
+        else:
+            np.copyto(target.numpy(), source.numpy())  # lets other threads run, and starts none of its own
+
+    def _finish(self, slot: int) -> None:
+        if self.device.type == "cuda":
+            self._streams[slot].synchronize()
+
+
+class Parts:
+    """Pieces of memory that shall lie one after the other in a file.
+
+    Args:
+        parts: Bytes (uint8) on any device, in their order.
+    """
+
+    def __init__(self, parts: Sequence[torch.Tensor]) -> None:
+        self._parts = [part for part in parts if len(part)]
+        ends = list(itertools.accumulate(len(part) for part in self._parts))
+        self._starts = [end - len(part) for part, end in zip(self._parts, ends, strict=True)]
+        self.size_bytes = ends[-1] if ends else 0
+
+    def between(self, start: int, end: int) -> Iterator[torch.Tensor]:
+        """What lies in [start, end) of the file; less where that is beyond its end."""
+        number = bisect.bisect_right(self._starts, start) - 1
+        while number < len(self._parts) and self._starts[number] < end:
+            part, begin = self._parts[number], self._starts[number]
+            yield part[max(0, start - begin) : end - begin]
+            number += 1
+
+
+def fresh_memory(size_bytes: int) -> torch.Tensor:
+    """Bytes that begin on a page, in huge pages where the system has them. The memory lives as long as its tensors."""
+    if not size_bytes:
+        return torch.empty(0, dtype=torch.uint8)
+    memory = mmap.mmap(-1, size_bytes)
+    if _HUGE_PAGES is not None:
+        memory.madvise(_HUGE_PAGES)
+    return torch.frombuffer(memory, dtype=torch.uint8)
