@@ -106,6 +106,7 @@ class MethodTests:
 
     # What it can hold ----------------------------------------------------------------------------------------------
 
+    @pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
     def test_every_dtype_that_it_claims_comes_back_bit_for_bit_in_every_shape(self, disk: Path) -> None:
         claimed = self.make().capabilities.dtypes
         dtypes = [dtype for dtype in samples.DTYPES if claimed is None or dtype in claimed]
@@ -147,17 +148,15 @@ class MethodTests:
         assert {"a", "a.b", "a..b", "é", "0.0"} <= state.keys(), "it refuses names that models have"
         folder = disk / "one" / "checkpoint"
         self.round_trip(samples.as_in_a_run(state), folder)
-        assert _siblings(folder) == [], "something was written outside"
-        assert {path.name for path in disk.parent.rglob("*") if not path.is_relative_to(folder)} == {
-            *("disk", "elsewhere", "one")
-        }
+        outside = {path.name for path in disk.parent.rglob("*") if not path.is_relative_to(folder)}
+        assert outside == {"disk", "elsewhere", "one"}, "something was written outside"
 
-    def test_the_storage_folder_may_have_any_name(self, disk: Path) -> None:
+    def test_the_folders_above_may_have_any_name(self, disk: Path) -> None:
         state = samples.as_in_a_run({"weight": samples.random_tensor("float32", (70, 3)), "B": torch.ones(())})
-        for name in samples.FOLDERS:
-            self.round_trip(state, disk / name / "checkpoint")
-            assert _siblings(disk / name / "checkpoint") == []
-        assert sorted(path.name for path in disk.iterdir()) == sorted(samples.FOLDERS)
+        folder = disk.joinpath(*samples.FOLDERS, "checkpoint")
+        self.round_trip(state, folder)
+        above = {*samples.FOLDERS, "disk", "elsewhere"}
+        assert {path.name for path in disk.parent.rglob("*") if not path.is_relative_to(folder)} == above
 
     # What it gives back --------------------------------------------------------------------------------------------
 
@@ -184,7 +183,7 @@ class MethodTests:
         self.round_trip(state, disk)
         files = sorted(files_below(disk), key=lambda path: path.stat().st_size)
         noticed = {}
-        for path in files[-12:]:
+        for path in files[-8:]:
             hidden = path.rename(disk.parent / "hidden")
             noticed[path] = self.notices(state, disk)
             hidden.rename(path)
@@ -294,10 +293,6 @@ def _two_tensors() -> StateDict:
 def _made(folder: Path) -> Path:
     folder.mkdir()
     return folder
-
-
-def _siblings(folder: Path) -> list[str]:
-    return [path.name for path in folder.parent.iterdir() if path != folder]
 
 
 def _places(state: StateDict, folder: Path) -> Iterator[tuple[Path, int, str]]:
