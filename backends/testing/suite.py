@@ -24,7 +24,6 @@ from state.optimizations import MIN_CHUNK_BYTES
 from state.plan import Operation, Plan
 from state.run import LoadResult, SaveResult
 
-_CPU: Final = torch.device("cpu")
 _FILE_LIMIT_BYTES: Final = 4096
 #: Enough of a random tensor to be found in a file, and what a row of the smallest tile has.
 _PATTERN_BYTES: Final = 32
@@ -41,7 +40,7 @@ class MethodTests:
     Attributes:
         method: Its name in the entry-point group `ckpt_tui.methods`, or its class, which must stand at the top of a
             module that can be imported.
-        plan: What it is created with.
+        plan: What it is created with. Its device is where the tensors are: ``cpu``, or ``cuda`` where there is one.
         tiny_tensors: Of how many tensors the model of tiny tensors is.
         kills: How often a save is killed.
     """
@@ -74,9 +73,22 @@ class MethodTests:
         """The method as another process can find it."""
         return self.method if isinstance(self.method, str) else f"{self.method.__module__}:{self.method.__qualname__}"
 
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return torch.device(self.plan.device)
+
+    def state(self, tensors: StateDict) -> StateDict:
+        """Tensors as a run hands them over."""
+        return samples.as_in_a_run(tensors, self.plan.device)
+
     def make(self) -> Method:
         """A fresh instance, as each trial has one."""
         return make(self.target, self.plan)
+
+    def refusal(self, model: Model) -> UnavailableError | None:
+        """Why a run would leave the method out."""
+        return self.make().refusal(model, self.plan.device)
 
     def save(self, state: StateDict, folder: Path, *, durable: bool = False) -> None:
         """Save with an instance of its own, and see that the model is as before."""
@@ -87,19 +99,19 @@ class MethodTests:
 
     def load(self, folder: Path) -> StateDict:
         """Load with an instance of its own."""
-        return self.make().load(folder, _CPU)
+        return self.make().load(folder, self.device)
 
     def round_trip(self, state: StateDict, folder: Path) -> StateDict:
         """Save, load, and compare every bit."""
         self.save(state, folder)
         loaded = self.load(folder)
-        verify(loaded, state, _CPU)
+        verify(loaded, state, self.device)
         return loaded
 
     def notices(self, state: StateDict, folder: Path) -> bool:
         """Whether a load raises, or gives something else than `state`, which the comparison finds."""
         try:
-            verify(self.load(folder), state, _CPU)
+            verify(self.load(folder), state, self.device)
         except Exception:
             return True
         return False
@@ -112,15 +124,15 @@ class MethodTests:
         dtypes = [dtype for dtype in samples.DTYPES if claimed is None or dtype in claimed]
         assert "float32" in dtypes, "the warm-up of every trial is in float32"
         assert len(dtypes) == len(claimed or dtypes), f"torch has only {dtypes} of {claimed}"
-        state = samples.as_in_a_run(samples.every_dtype_and_shape(dtypes))
-        assert self.make().refusal(samples.table(state), "cpu") is None
+        state = self.state(samples.every_dtype_and_shape(dtypes))
+        assert self.refusal(samples.table(state)) is None
         self.round_trip(state, disk)
 
     def test_what_it_does_not_claim_is_refused_before_a_run(self) -> None:
         capabilities = self.make().capabilities
         for dtype in samples.DTYPES:
             model = Model("m", "", (TensorInfo("a", "float32", (1,), 4), TensorInfo("b", dtype, (0,), 0)))
-            refusal = self.make().refusal(model, "cpu")
+            refusal = self.refusal(model)
             if capabilities.dtypes is None or dtype in capabilities.dtypes:
                 assert refusal is None
             else:
@@ -132,27 +144,26 @@ class MethodTests:
 
     def test_tensors_that_were_not_contiguous_come_back(self, disk: Path) -> None:
         tensors = samples.not_contiguous()
-        verify(self.round_trip(samples.as_in_a_run(tensors), disk), tensors, _CPU)
+        verify(self.round_trip(self.state(tensors), disk), tensors, self.device)
 
     def test_a_large_tensor_comes_back(self, disk: Path) -> None:
-        self.round_trip(samples.as_in_a_run(samples.large()), disk)
+        self.round_trip(self.state(samples.large()), disk)
 
     def test_thousands_of_tiny_tensors_and_ties_come_back(self, disk: Path) -> None:
-        self.round_trip(samples.as_in_a_run(samples.tiny(self.tiny_tensors)), disk)
+        self.round_trip(self.state(samples.tiny(self.tiny_tensors)), disk)
 
     def test_any_name_comes_back_or_is_refused_before_a_run_and_nothing_is_written_outside(self, disk: Path) -> None:
         names = (*samples.NAMES, str(disk.parent / "absolute"), f"file://{disk.parent}/url")
         state = {name: torch.full((2, 3), float(number)) for number, name in enumerate(names)}
-        method = self.make()
-        state = {name: t for name, t in state.items() if method.refusal(samples.table({name: t}), "cpu") is None}
+        state = {name: tensor for name, tensor in state.items() if self.refusal(samples.table({name: tensor})) is None}
         assert {"a", "a.b", "a..b", "é", "0.0"} <= state.keys(), "it refuses names that models have"
         folder = disk / "one" / "checkpoint"
-        self.round_trip(samples.as_in_a_run(state), folder)
+        self.round_trip(self.state(state), folder)
         outside = {path.name for path in disk.parent.rglob("*") if not path.is_relative_to(folder)}
         assert outside == {"disk", "elsewhere", "one"}, "something was written outside"
 
     def test_the_folders_above_may_have_any_name(self, disk: Path) -> None:
-        state = samples.as_in_a_run({"weight": samples.random_tensor("float32", (70, 3)), "B": torch.ones(())})
+        state = self.state({"weight": samples.random_tensor("float32", (70, 3)), "B": torch.ones(())})
         folder = disk.joinpath(*samples.FOLDERS, "checkpoint")
         self.round_trip(state, folder)
         above = {*samples.FOLDERS, "disk", "elsewhere"}
@@ -163,7 +174,7 @@ class MethodTests:
     def test_loaded_tensors_are_in_memory_of_their_own_that_only_ties_share(self, disk: Path) -> None:
         """Neither in the source's nor in a mapped file's: what changes later must not change the model."""
         tied = samples.random_tensor("float32", (90, 90))
-        state = samples.as_in_a_run({"head": tied, "steps": torch.arange(7), "body": tied.clone(), "embed": tied})
+        state = self.state({"head": tied, "steps": torch.arange(7), "body": tied.clone(), "embed": tied})
         loaded = self.round_trip(state, disk)
         refuse_mapped(loaded, disk)
         before = samples.bits(loaded)
@@ -198,17 +209,17 @@ class MethodTests:
             _flip(path, offset)
             assert self.notices(state, disk), f"nobody sees a flipped bit of {path.name} at {offset} in {what}"
             _flip(path, offset)
-        verify(self.load(disk), state, _CPU)
+        verify(self.load(disk), state, self.device)
 
     # When something goes wrong -------------------------------------------------------------------------------------
 
     @ignore_stragglers
     def test_after_a_kill_at_any_moment_a_load_gives_the_whole_model_or_raises(self, disk: Path, saver: Saver) -> None:
-        state, dice = samples.as_in_a_run(samples.layers()), random.Random(self.target)
+        state, dice = self.state(samples.layers()), random.Random(self.target)
         assert self.notices(state, _made(disk / "empty"))
         whole = saver.do(Order(self.target, self.plan, str(_made(disk / "whole"))))
         assert whole.end == "returned", saver.log()
-        verify(self.load(disk / "whole"), state, _CPU)
+        verify(self.load(disk / "whole"), state, self.device)
         for number in range(self.kills):
             folder = _made(disk / str(number))
             kill_after_s = whole.save_s * 1.1 * (number + dice.random()) / self.kills
@@ -220,7 +231,7 @@ class MethodTests:
                 assert outcome.end == "killed", "the save had returned"
                 continue
             try:
-                verify(loaded, state, _CPU)
+                verify(loaded, state, self.device)
             except VerificationError as error:
                 pytest.fail(f"killed after {kill_after_s:.3f} of {whole.save_s:.3f} s, a load does not raise: {error}")
 
@@ -229,7 +240,7 @@ class MethodTests:
         """As on a full disk: no file may become larger than a page. An asynchronous save says so at its end."""
         outcome = saver.do(Order(self.target, self.plan, str(disk), file_limit_bytes=_FILE_LIMIT_BYTES))
         assert outcome.end == "raised", f"a save that could not write {outcome.end}: {saver.log()}"
-        assert self.notices(samples.as_in_a_run(samples.layers()), disk)
+        assert self.notices(self.state(samples.layers()), disk)
 
     # In a trial ----------------------------------------------------------------------------------------------------
 
@@ -237,18 +248,18 @@ class MethodTests:
         method = self.make()
         if not isinstance(method, AsynchronousMethod):
             pytest.skip("it is not asynchronous")
-        state = samples.as_in_a_run(samples.large() | samples.every_dtype_and_shape(["float32"]))
+        state = self.state(samples.large() | samples.every_dtype_and_shape(["float32"]))
         before = {name: tensor.clone() for name, tensor in unique_tensors(state)[0].items()}
         finish = method.start(state, disk, durable=False)
         for name in before:
             state[name].view(-1).view(torch.uint8).bitwise_not_()
         finish()
         loaded = self.load(disk)
-        verify({name: loaded[name] for name in before}, before, _CPU)
+        verify({name: loaded[name] for name in before}, before, self.device)
 
     def test_a_trial_measures_it(self, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pagecache, "settle", lambda folder: True)  # nobody looks at the times here
-        state = samples.as_in_a_run(_two_tensors())
+        state = self.state(_two_tensors())
 
         def trial(operation: Operation) -> MethodTrial:
             return MethodTrial(self.make(), state, self.plan, operation, lambda phase, moved_bytes: None)
@@ -268,7 +279,7 @@ class MethodTests:
     def test_what_it_syncs_itself_is_on_the_device(self, disk: Path) -> None:
         if not self.make().capabilities.syncs_itself:
             pytest.skip("it leaves syncing to us")
-        state = samples.as_in_a_run(_two_tensors())
+        state = self.state(_two_tensors())
 
         def dirty_bytes(folder: Path) -> int:
             self.save(state, folder, durable=True)
