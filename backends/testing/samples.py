@@ -112,3 +112,11 @@ def layers() -> StateDict:
     state = {"embed": random_tensor("float32", (1024, 768), 1)}
     state |= {f"layer.{number}": random_tensor("float32", (128, 128), number) for number in range(16)}
     return state | {"norm": random_tensor("float32", (999,), 17), "head": state["embed"]}
+
+
+def two_tensors() -> StateDict:
+    """A matrix that is one chunk or several, and a vector."""
+    return {
+        "weight": random_tensor("float32", (200, 200), 1),
+        "bias": random_tensor("float32", (8,), 2),
+    }
