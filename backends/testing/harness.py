@@ -91,7 +91,10 @@ class Harness:
         return loaded
 
     def notices(self, state: StateDict, folder: Path) -> bool:
-        """Whether a load raises, or gives something else than `state`, which the comparison finds."""
+        """Whether a load raises, or gives something else than `state`, which the comparison finds.
+
+        What is raised must be an `Exception`: a run has no reason to show for anything else.
+        """
         try:
             verify(self.load(folder), state, self.device)
         except Exception:
