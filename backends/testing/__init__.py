@@ -10,8 +10,15 @@ See docs/writing-a-method.md.
 
 import pytest
 
-pytest.register_assert_rewrite("backends.testing.suite")  # what failed shall be readable outside of our own tests, too
+# What failed shall be readable outside of our own tests, too. So this comes before the imports.
+pytest.register_assert_rewrite("backends.testing.fidelity", "backends.testing.faults", "backends.testing.trials")
 
-from backends.testing.suite import MethodTests  # noqa: E402 - after the line above
+from backends.testing.faults import FaultTests  # noqa: E402
+from backends.testing.fidelity import FidelityTests  # noqa: E402
+from backends.testing.trials import TrialTests  # noqa: E402
 
 __all__ = ["MethodTests"]
+
+
+class MethodTests(FidelityTests, FaultTests, TrialTests):
+    """The conformance suite: inherit, and name the method. For what else can be set see `backends.testing.harness`."""

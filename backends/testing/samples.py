@@ -43,7 +43,7 @@ def random_tensor(dtype: str, shape: tuple[int, ...], seed: int = 0) -> torch.Te
 
 def raw(tensor: torch.Tensor) -> bytes:
     """The tensor's bytes in row-major order."""
-    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    return tensor.detach().contiguous().reshape(-1).view(torch.uint8).cpu().numpy().tobytes()
 
 
 def bits(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[str, tuple[int, ...], str]]:
@@ -58,12 +58,14 @@ def table(tensors: Mapping[str, torch.Tensor]) -> Model:
     return Model("sample", "made for a test", tuple(infos), aliases)
 
 
-def as_in_a_run(tensors: Mapping[str, torch.Tensor]) -> StateDict:
-    """A state dict as a run hands it to a method: contiguous copies in shared memory, ties kept."""
+def as_in_a_run(tensors: Mapping[str, torch.Tensor], device: str = "cpu") -> StateDict:
+    """A state dict as a run hands it to a method: contiguous copies in shared memory or on a GPU, ties kept."""
     arena = Arena(table(tensors))
     for name, view in arena.views().items():
         view.copy_(tensors[name])
-    return arena.state_dict()
+    state = arena.state_dict()
+    moved = {id(tensor): tensor.to(device) for tensor in state.values()}
+    return {name: moved[id(tensor)] for name, tensor in state.items()}
 
 
 def every_dtype_and_shape(dtypes: Iterable[str]) -> StateDict:
@@ -110,3 +112,11 @@ def layers() -> StateDict:
     state = {"embed": random_tensor("float32", (1024, 768), 1)}
     state |= {f"layer.{number}": random_tensor("float32", (128, 128), number) for number in range(16)}
     return state | {"norm": random_tensor("float32", (999,), 17), "head": state["embed"]}
+
+
+def two_tensors() -> StateDict:
+    """A matrix that is one chunk or several, and a vector."""
+    return {
+        "weight": random_tensor("float32", (200, 200), 1),
+        "bias": random_tensor("float32", (8,), 2),
+    }

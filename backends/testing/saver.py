@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 import msgspec
+import torch
 
 from backends import children
 from backends.children import Emit
@@ -36,7 +37,7 @@ class Order(msgspec.Struct, frozen=True):
 
     Attributes:
         method: A name that the registry knows, or ``module:Class``.
-        plan: The method's values.
+        plan: The method's values, and where the tensors are.
         folder: An empty folder for the checkpoint.
         kill_after_s: Kill the process so long after the beginning of the save.
         file_limit_bytes: No file may become larger; what is written beyond raises OSError in the process.
@@ -129,10 +130,10 @@ class Saver:
 def _work(order: Order, emit: Emit) -> None:
     """The child: come up as in a trial, then save."""
     method, folder = make(order.method, order.plan), Path(order.folder)
-    state = samples.as_in_a_run(samples.layers())
+    state = samples.as_in_a_run(samples.layers(), order.plan.device)
     warm_up = folder.with_name(f"{folder.name}-warm-up")
     warm_up.mkdir()
-    save(method, samples.tiny(1), warm_up)
+    save(method, {"warm-up": torch.zeros(2, 2, device=order.plan.device)}, warm_up)
     shutil.rmtree(warm_up)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     emit(PhaseEntered(0, "measure"))

@@ -14,6 +14,7 @@ from backends.testing.saver import Order, Saver
 from state.plan import Plan
 from tests.backends import unsound
 
+pytestmark = pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
 SEARCH = [*sys.path, str(Path(__file__).parents[1] / "faulty")]
 DTYPES = "test_every_dtype_that_it_claims_comes_back_bit_for_bit_in_every_shape"
 REFUSED = "test_what_it_does_not_claim_is_refused_before_a_run"
@@ -21,7 +22,7 @@ TURNED = "test_tensors_that_were_not_contiguous_come_back"
 LARGE = "test_a_large_tensor_comes_back"
 TINY = "test_thousands_of_tiny_tensors_and_ties_come_back"
 NAMES = "test_any_name_comes_back_or_is_refused_before_a_run_and_nothing_is_written_outside"
-FOLDERS = "test_the_storage_folder_may_have_any_name"
+FOLDERS = "test_the_folders_above_may_have_any_name"
 MEMORY = "test_loaded_tensors_are_in_memory_of_their_own_that_only_ties_share"
 LOST = "test_a_lost_file_is_noticed"
 FLIPPED = "test_a_flipped_bit_is_noticed"
@@ -93,7 +94,7 @@ def test_a_flaw_is_found(
 def test_a_sound_method_passes(
     method: type[Method], tmp_path: Path, saver: Saver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    every = {name for name in vars(MethodTests) if name.startswith("test_")}
+    every = {name for name in dir(MethodTests) if name.startswith("test_")}
     assert every == {test for tests in FLAWS.values() for test in tests}, "a test that finds no flaw proves nothing"
     for test in every - {SYNCED} - (set() if issubclass(method, AsynchronousMethod) else {SNAPSHOT}):
         for name in ("disk", "elsewhere"):

@@ -6,7 +6,7 @@ from backends.methods.registry import entries
 from backends.testing import MethodTests
 from tests.backends.samples import METHODS
 
-#: The first of every class: the others differ from it in a switch, so they need not store thousands of tensors again.
+#: The first method of every class. The others differ from it in a switch, so they get less of what takes long.
 FIRST = {entry.target: entry.name for entry in reversed(entries().values()) if entry.name in METHODS}.values()
 
 
@@ -15,4 +15,4 @@ class TestEveryMethod(MethodTests):
     @pytest.fixture(autouse=True)
     def choose(self, method_name: str) -> None:
         self.method = method_name
-        self.tiny_tensors = 5000 if method_name in FIRST else 500
+        self.tiny_tensors, self.kills = (5000, 10) if method_name in FIRST else (500, 5)

@@ -1,7 +1,11 @@
 """Names of methods, ours and those of other packages."""
 
+import ast
+import itertools
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,12 +15,14 @@ from backends.methods.pytorch import PyTorch
 from backends.methods.registry import Entry, create, entries
 from backends.methods.tensorstore import TensorStore
 from state.errors import UnavailableError
-from state.plan import Plan
+from state.optimizations import CELLS
+from state.plan import SIX, Plan
 
-NINE = [
-    *("pytorch", "tensorstore", "t5x", "ts+concurrency", "ts+chunks", "ts+compression"),
-    *("ts+concurrency+chunks", "ts+concurrency+compression", "ts+chunks+compression"),
-]
+ROOT = Path(__file__).parents[3]
+OWN = {name: entry for name, entry in entries().items() if entry.provider == "ckpt-tui"}
+TARGETS = sorted({entry.target for entry in OWN.values()})
+#: What a help page answers, in this order.
+SECTIONS = ["What it does", "Defaults", "Fidelity", "Sources"]
 #: Module of another package -> its source. `x_gone` is missing.
 MODULES = {
     "x_mine": "from backends.methods.pytorch import PyTorch\nclass Mine(PyTorch): pass",
@@ -41,12 +47,50 @@ def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
 
 
-@pytest.mark.parametrize("name", NINE)
-def test_the_nine_are_in_order_available_and_can_be_made(name: str) -> None:
-    assert [entry.name for entry in entries().values() if entry.provider == "ckpt-tui"] == NINE
-    assert [other for other in NINE if entries()[other].summary == entries()[name].summary] == [name]
-    assert entries()[name].unavailable is None
-    assert type(create(name, Plan())) is (PyTorch if name == "pytorch" else TensorStore)
+def test_ours_come_in_order_the_six_the_other_cells_and_then_family_by_family() -> None:
+    assert list(entries())[: len(OWN)] == list(OWN), "ours come first"
+    cells = [name for name in CELLS if name not in SIX]
+    assert list(OWN)[: len(SIX) + len(cells)] == [*SIX, *cells]
+    families = [entry.family for entry in list(OWN.values())[len(SIX) + len(cells) :]]
+    groups = [family for family, _ in itertools.groupby(families)]
+    assert len(groups) == len(set(groups)), "a family stays together"
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_ours_have_a_summary_of_their_own_are_available_and_can_be_made(name: str) -> None:
+    assert OWN[name].summary
+    assert [other for other in OWN if OWN[other].summary == OWN[name].summary] == [name]
+    assert OWN[name].unavailable is None
+    made = type(create(name, Plan()))
+    assert f"{made.__module__}:{made.__qualname__}" == OWN[name].target
+
+
+def test_what_a_method_needs_beyond_our_own_packages_is_an_extra_that_exists() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    installed = {re.split(r"[^\w-]", requirement)[0].replace("-", "_") for requirement in project["dependencies"]}
+    for entry in OWN.values():
+        if not {module.partition(".")[0] for module in entry.requires} <= installed:
+            extra = re.fullmatch(r"ckpt-tui\[([\w-]+)\]", entry.install)
+            assert extra, f"{entry.name} needs {entry.requires} and does not say what to install"
+            assert extra[1] in project["optional-dependencies"]
+
+
+def help_page(target: str) -> str:
+    """The docstring of a method's class, read without an import."""
+    module, _, name = target.partition(":")
+    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
+    (found,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    return ast.get_docstring(found) or ""
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_method_has_a_help_page(target: str) -> None:
+    page = help_page(target)
+    sections = re.split(rf"^({'|'.join(SECTIONS)}):\n", page, flags=re.MULTILINE)
+    assert sections[1::2] == SECTIONS, f"the docstring of {target} lacks a section"
+    for heading, text in zip(sections[1::2], sections[2::2], strict=True):
+        assert re.match(r" {4}\S", text), f"{heading} of {target} is empty"
+    assert "https://" in sections[-1], f"{target} names no source"
 
 
 @pytest.mark.parametrize("name", ["nonesuch", "", "Pytorch", "six", "t5x "])
@@ -65,7 +109,7 @@ def test_a_method_whose_package_is_missing_says_which(monkeypatch: pytest.Monkey
 @pytest.mark.usefixtures("third_party")
 def test_methods_of_another_package_come_last_by_name_and_cannot_take_ours() -> None:
     found = entries()
-    assert list(found)[: len(NINE)] == NINE
+    assert list(found)[: len(OWN)] == list(OWN)
     others = [entry.name for entry in found.values() if entry.provider == "x"]
     assert others == sorted([*BROKEN, "no-class", "ant", "zebra"])
     assert found["zebra"].summary == "from x"

@@ -1,0 +1,110 @@
+"""When something goes wrong: a lost file, a flipped bit, a kill, a full disk."""
+
+import random
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from backends.storage import files_below
+from backends.tensors import StateDict, VerificationError, verify
+from backends.testing import samples
+from backends.testing.harness import Harness
+from backends.testing.saver import Order, Saver
+
+_FILE_LIMIT_BYTES: Final = 4096
+#: Enough of a random tensor to be found in a file, and what a row of the smallest tile has.
+_PATTERN_BYTES: Final = 32
+
+# A library may finish in another thread what it began before a load failed, and complain when nobody listens any more.
+ignore_stragglers = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::pytest.PytestUnhandledThreadExceptionWarning"
+)
+
+
+class FaultTests(Harness):
+    """A load gives the whole model or raises, and a save that cannot write raises."""
+
+    @ignore_stragglers
+    def test_a_lost_file_is_noticed(self, disk: Path) -> None:
+        """A lost chunk too, which some formats read as zeros. A file may be one that a load does not need."""
+        state = self.state(samples.two_tensors())
+        self.round_trip(state, disk)
+        files = sorted(files_below(disk), key=lambda path: path.stat().st_size)
+        for path in files[-8:]:
+            hidden = path.rename(disk.parent / "hidden")
+            noticed = self.notices(state, disk)
+            hidden.rename(path)
+        assert noticed, f"the largest file is lost, {path.name}, and a load gives the model all the same"
+        verify(self.load(disk), state, self.device)
+
+    @ignore_stragglers
+    def test_a_flipped_bit_is_noticed(self, disk: Path) -> None:
+        state = self.state(samples.two_tensors())
+        self.round_trip(state, disk)
+        for path, offset, what in _places(state, disk):
+            _flip(path, offset)
+            assert self.notices(state, disk), f"nobody sees a flipped bit of {path.name} at {offset} in {what}"
+            _flip(path, offset)
+        verify(self.load(disk), state, self.device)
+
+    @ignore_stragglers
+    def test_after_a_kill_at_any_moment_a_load_gives_the_whole_model_or_raises(self, disk: Path, saver: Saver) -> None:
+        state, dice = self.state(samples.layers()), random.Random(self.target)
+        assert self.notices(state, _made(disk / "empty"))
+        whole = saver.do(Order(self.target, self.plan, str(_made(disk / "whole"))))
+        assert whole.end == "returned", saver.log()
+        verify(self.load(disk / "whole"), state, self.device)
+        for number in range(self.kills):
+            folder = _made(disk / str(number))
+            kill_after_s = whole.save_s * 1.1 * (number + dice.random()) / self.kills
+            outcome = saver.do(Order(self.target, self.plan, str(folder), kill_after_s))
+            assert outcome.end in ("killed", "returned"), saver.log()
+            try:
+                loaded = self.load(folder)
+            except Exception:
+                assert outcome.end == "killed", "the save had returned"
+                continue
+            try:
+                verify(loaded, state, self.device)
+            except VerificationError as error:
+                pytest.fail(f"killed after {kill_after_s:.3f} of {whole.save_s:.3f} s, a load does not raise: {error}")
+
+    @ignore_stragglers
+    def test_a_save_that_cannot_write_raises(self, disk: Path, saver: Saver) -> None:
+        """As on a full disk: no file may become larger than a page. An asynchronous save says so at its end."""
+        outcome = saver.do(Order(self.target, self.plan, str(disk), file_limit_bytes=_FILE_LIMIT_BYTES))
+        assert outcome.end == "raised", f"a save that could not write {outcome.end}: {saver.log()}"
+        assert self.notices(self.state(samples.layers()), disk)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _places(state: StateDict, folder: Path) -> list[tuple[Path, int, str]]:
+    """Where the first, a middle and the last bytes of each tensor lie: file, offset, which.
+
+    Where none is found as it is, they were compressed, and must be in the middle of the largest file.
+    """
+    contents = {path: path.read_bytes() for path in files_below(folder)}
+    places: list[tuple[Path, int, str]] = []
+    for name, tensor in state.items():
+        content = samples.raw(tensor)
+        last = len(content) - _PATTERN_BYTES
+        for start in sorted({0, last // 2 // _PATTERN_BYTES * _PATTERN_BYTES, last}):
+            pattern = content[start : start + _PATTERN_BYTES]
+            found = [(path, at) for path, file in contents.items() if (at := file.find(pattern)) >= 0]
+            places += [(path, at + _PATTERN_BYTES // 2, f"{name!r}") for path, at in found]
+    largest = max(contents, key=lambda path: len(contents[path]))
+    return places or [(largest, len(contents[largest]) // 2, "the largest file")]
+
+
+def _flip(path: Path, offset: int) -> None:
+    """Turn one bit over."""
+    with path.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 16]))
