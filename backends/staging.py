@@ -94,10 +94,11 @@ class Parts:
 
     def between(self, start: int, end: int) -> Iterator[torch.Tensor]:
         """What lies in [start, end) of the file; less where that is beyond its end."""
-        number = bisect.bisect_right(self._starts, start) - 1
+        number = max(0, bisect.bisect_right(self._starts, start) - 1)
         while number < len(self._parts) and self._starts[number] < end:
             part, begin = self._parts[number], self._starts[number]
-            yield part[max(0, start - begin) : end - begin]
+            if len(piece := part[max(0, start - begin) : end - begin]):
+                yield piece
             number += 1
 
 
@@ -105,7 +106,8 @@ def fresh_memory(size_bytes: int) -> torch.Tensor:
     """Bytes that begin on a page, in huge pages where the system has them. The memory lives as long as its tensors."""
     if not size_bytes:
         return torch.empty(0, dtype=torch.uint8)
-    memory = mmap.mmap(-1, size_bytes)
+    # Shared memory, which is what one gets without saying so, comes in small pages on most systems.
+    memory = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if _HUGE_PAGES is not None:
         memory.madvise(_HUGE_PAGES)
     return torch.frombuffer(memory, dtype=torch.uint8)

@@ -34,8 +34,10 @@ _CPU: Final = torch.device("cpu")
 
 #: Larger models are split, as files on the Hugging Face hub used to be.
 SHARD_BYTES: Final = 5 * 10**9
-#: Four requests of 8 MiB keep a device busy while two of them are being filled; 32 MiB of staging buffers.
-PATTERN: Final = Pattern(8 * MIB, 4)
+#: What is copied into a buffer should still be in the processor's cache when the device fetches it: writes are small.
+#: Reads go straight to where they stay, and larger ones cost less.
+WRITES: Final = Pattern(MIB, 8)
+READS: Final = Pattern(16 * MIB, 4)
 
 
 class Direct(Method):
@@ -43,18 +45,17 @@ class Direct(Method):
 
     Args:
         shard_bytes: More bytes of tensors than this go into several files.
-        pattern: Size and number of the blocks in flight; their product is the memory that it takes beside the model.
 
     What it does:
         Writes the model as `model.safetensors`, or as several files with the index that Hugging Face readers expect.
-        The file gets its whole place on the device first. Four threads then gather tensors into aligned buffers and
+        The file gets its whole place on the device first. Threads then gather tensors into aligned buffers and
         write them with O_DIRECT, so that copying one block overlaps with writing others and the page cache takes no
         part. The file is synced and renamed to its name at the very end: there is a whole checkpoint or none. Loading
         reads the same blocks straight into the memory in which the tensors then live.
 
     Defaults:
-        Blocks of 8 MiB, four in flight, files of up to 5 GB. On a file system without O_DIRECT it goes through the page
-        cache and says so.
+        Eight requests of 1 MiB in flight to write and four of 16 MiB to read, and files of up to 5 GB. On a file system
+        without O_DIRECT it goes through the page cache and says so.
 
     Fidelity:
         It is ours, and nobody's default. What it writes is the standard format: `safetensors.torch.load_file`,
@@ -69,9 +70,8 @@ class Direct(Method):
 
     capabilities = Capabilities(dtypes=frozenset(DTYPES), syncs_itself=True)
 
-    def __init__(self, shard_bytes: int = SHARD_BYTES, pattern: Pattern = PATTERN) -> None:
+    def __init__(self, shard_bytes: int = SHARD_BYTES) -> None:
         self._shard_bytes = shard_bytes
-        self._pattern = pattern
         self._direct = bool(DIRECT)
 
     @classmethod
@@ -83,8 +83,9 @@ class Direct(Method):
         """Blocks, threads, and which way they go."""
         spec: dict[str, Any] = {
             "format": "safetensors",
-            "block_bytes": self._pattern.block_bytes,
-            "threads": self._pattern.depth,
+            "write": WRITES._asdict(),
+            "read": READS._asdict(),
+            "threads": WRITES.depth,
             "shard_bytes": self._shard_bytes,
             "direct": self._direct,
             "synced": durable,
@@ -100,7 +101,7 @@ class Direct(Method):
         files = dict(zip(file_names(len(shards)), shards, strict=True))
         finals = [folder / name for name in files]
         try:
-            with Lanes(self._pattern, _device(tensors)) as lanes:
+            with Lanes(WRITES, _device(tensors)) as lanes:
                 for final, shard in zip(finals, files.values(), strict=True):
                     self._write(_partial(final), lay_out(shard, metadata), shard, lanes, durable=durable)
             if len(files) > 1:
@@ -122,7 +123,7 @@ class Direct(Method):
         """
         tensors: StateDict = {}
         metadata: dict[str, str] = {}
-        with Lanes(self._pattern, device) as lanes:
+        with Lanes(READS, device) as lanes:
             for name, expected in read_index(folder).items():
                 header, data = self._read(folder / name, lanes)
                 if expected is not None and expected != header.places.keys():
@@ -144,7 +145,7 @@ class Direct(Method):
                     lanes.gather(slot, parts.between(start, end))
                     write_at(fd, lanes.views[slot][: end - start], start)
 
-                in_blocks(lanes.threads, write, 0, whole_bytes, self._pattern)
+                in_blocks(lanes.threads, write, 0, whole_bytes, WRITES)
                 os.ftruncate(fd, parts.size_bytes)
                 if durable:
                     full_sync(fd)
@@ -184,7 +185,7 @@ class Direct(Method):
                 read_at(fd, lanes.views[slot][: block_end - block], block, min(block_end, end))
                 lanes.deliver(slot, memory[block - base : block_end - base])
 
-        in_blocks(lanes.threads, read, base, limit, self._pattern)
+        in_blocks(lanes.threads, read, base, limit, READS)
         return memory[start - base : end - base]
 
     @contextmanager
