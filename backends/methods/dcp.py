@@ -2,14 +2,17 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
 import torch
 import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from torch.distributed.checkpoint.storage import StorageReader
 
 from backends.methods.base import AsynchronousMethod, Capabilities, Method
@@ -81,7 +84,8 @@ class DCP(Method):
     def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
         """Files, then `.metadata`."""
         tensors = pack_names(state, folder, durable=durable)
-        dcp.save(tensors, storage_writer=self._writer(folder, durable=durable), no_dist=True)
+        with ordinary_errors():
+            dcp.save(tensors, storage_writer=self._writer(folder, durable=durable), no_dist=True)
         finish_sync(folder, durable=durable)
 
     def load(self, folder: Path, device: torch.device) -> StateDict:
@@ -102,8 +106,8 @@ class AsynchronousDCP(DCP, AsynchronousMethod):
         while training goes on. It shares Python's lock and the cores with the training.
 
     Defaults:
-        Those of `dcp` for the files, a thread for the writing, and the copy that upstream's writer makes if no other
-        stager is given: it blocks, and needs neither CUDA nor pinned memory.
+        Those of `dcp` for the files, a thread for the writing, and the stager that `async_save` makes if it is given
+        nothing but a path: a `DefaultStager` that blocks, without CUDA, pinned or shared memory.
 
     Fidelity:
         The very calls of torch 2.13, without a process group. With a GPU, a `DefaultStager` with pinned memory that is
@@ -118,22 +122,40 @@ class AsynchronousDCP(DCP, AsynchronousMethod):
 
     def spec(self, *, durable: bool) -> dict[str, Any]:
         """The calls."""
-        save = "dcp.async_save(tensors, storage_writer=FileSystemWriter(...), no_dist=True)"
+        save = "dcp.async_save(tensors, storage_writer=FileSystemWriter(...), async_stager=DefaultStager(...))"
         return super().spec(durable=durable) | {"save": save}
 
     def start(self, state: StateDict, folder: Path, *, durable: bool) -> Callable[[], None]:
         """Copy, and go on."""
         tensors = pack_names(state, folder, durable=durable)
-        writing = dcp.async_save(tensors, storage_writer=self._writer(folder, durable=durable), no_dist=True)
+        stager = DefaultStager(
+            StagingOptions(
+                use_pinned_memory=False, use_shared_memory=False, use_async_staging=False, use_non_blocking_copy=False
+            )
+        )
+        writer = self._writer(folder, durable=durable)
+        writing = dcp.async_save(tensors, storage_writer=writer, async_stager=stager, no_dist=True)
         assert isinstance(writing, Future), "a stager that blocks gives one future"
 
         def finish() -> None:
-            writing.result()
+            with ordinary_errors():
+                writing.result()
+            stager.close()
             finish_sync(folder, durable=durable)
 
         return finish
 
     save = AsynchronousMethod.save
+
+
+@contextmanager
+def ordinary_errors() -> Iterator[None]:
+    """Raise what went wrong: DCP wraps it in a `BaseException`, which passes by everybody who handles errors."""
+    try:
+        yield
+    except CheckpointException as error:
+        (reason, _where), *_ = error.failures.values()
+        raise reason from error
 
 
 def pack_names(state: StateDict, folder: Path, *, durable: bool) -> StateDict:
@@ -158,6 +180,7 @@ def load_in_place(reader: StorageReader, folder: Path, device: torch.device) -> 
     for name, stored in reader.read_metadata().state_dict_metadata.items():
         assert isinstance(stored, TensorStorageMetadata), "only tensors were saved"
         tensors[name] = torch.empty(stored.size, dtype=stored.properties.dtype, device=device)
-    dcp.load(tensors, storage_reader=reader, no_dist=True)
+    with ordinary_errors():
+        dcp.load(tensors, storage_reader=reader, no_dist=True)
     names = folder / NAMES_FILE
     return unpack(tensors, json.loads(names.read_text()) if names.exists() else {})

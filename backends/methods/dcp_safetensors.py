@@ -1,16 +1,20 @@
 """PyTorch's distributed checkpoint in the format of the Hugging Face hub."""
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import torch
 import torch.distributed.checkpoint as dcp
 
 from backends.methods.base import Capabilities, Method
-from backends.methods.dcp import load_in_place, pack_names
+from backends.methods.dcp import load_in_place, ordinary_errors, pack_names
 from backends.methods.safetensors_names import DTYPES
 from backends.tensors import StateDict
 from state.plan import Plan
+
+INDEX_NAME: Final = "model.safetensors.index.json"
+#: The reader of torch 2.13 looks dtypes up in a table of safetensors 0.8 that lacks this one.
+_UNREADABLE: Final = frozenset({"float8_e8m0fnu"})
 
 
 class SafetensorsDCP(Method):
@@ -37,7 +41,7 @@ class SafetensorsDCP(Method):
         https://pytorch.org/blog/huggingface-safetensors-support-in-pytorch-distributed-checkpointing/
     """
 
-    capabilities = Capabilities(dtypes=frozenset(DTYPES), lazy_load=True)
+    capabilities = Capabilities(dtypes=frozenset(DTYPES) - _UNREADABLE, lazy_load=True)
 
     @classmethod
     def create(cls, name: str, plan: Plan) -> Self:
@@ -57,8 +61,15 @@ class SafetensorsDCP(Method):
         tensors = pack_names(state, folder, durable=durable)
         writer = dcp.HuggingFaceStorageWriter(str(folder))
         writer.sync_files = durable
-        dcp.save(tensors, storage_writer=writer, no_dist=True)
+        with ordinary_errors():
+            dcp.save(tensors, storage_writer=writer, no_dist=True)
 
     def load(self, folder: Path, device: torch.device) -> StateDict:
-        """In place into tensors made for it, which reads the mapped file through."""
+        """In place into tensors made for it, which reads the mapped file through.
+
+        Raises:
+            FileNotFoundError: If there is no index. It is written last; the reader itself would take an empty folder
+                for an empty model.
+        """
+        (folder / INDEX_NAME).stat()
         return load_in_place(dcp.HuggingFaceStorageReader(str(folder)), folder, device)
