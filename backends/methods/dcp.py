@@ -41,9 +41,9 @@ class DCP(Method):
 
     What it does:
         `dcp` writes several files at once, each by a thread of its own, which appends tensor after tensor by
-        `torch.save`; `dcp-upstream` writes one. What is where goes into `.metadata`, renamed into place at the end. Loading allocates the
-        tensors from these metadata and reads into them, one after the other, by one thread: through a copy, as upstream
-        does.
+        `torch.save`; `dcp-upstream` writes one. What is where goes into `.metadata`, renamed into place at the end.
+        Loading allocates the tensors that `.metadata` names and reads into them, one after the other, by one thread:
+        through a copy, as upstream does.
 
     Defaults:
         `dcp`: twice as many threads as cores, at most 16, because half of them wait for the device; tensors are shared

@@ -87,7 +87,8 @@ class TunedPyTorch(PyTorch):
     def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
         """One file, under settings that last for this call."""
         on_gpu = any(tensor.is_cuda for tensor in state.values())
-        with config.patch({f"save.{name}": value for name, value in _settings(on_gpu=on_gpu).items()}):
+        settings = {f"save.{name}": value for name, value in _settings(on_gpu=on_gpu).items()}
+        with config.patch(settings):  # type: ignore[attr-defined] # torch puts it there when it is imported
             super().save(state, folder, durable=durable)
 
 

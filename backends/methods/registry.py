@@ -61,14 +61,10 @@ _CELLS: Final = tuple(
 )
 _PYTORCH: Final = (
     Entry("pytorch", "backends.methods.pytorch:PyTorch", "torch.save and torch.load: one zip file", "PyTorch"),
-    Entry(
-        "pytorch-tuned", "backends.methods.pytorch:TunedPyTorch", "torch.save without checksums, aligned", "PyTorch"
-    ),
+    Entry("pytorch-tuned", "backends.methods.pytorch:TunedPyTorch", "torch.save without checksums, aligned", "PyTorch"),
     Entry("pytorch-mmap", "backends.methods.pytorch:MappedPyTorch", "torch.load(mmap=True), read through", "PyTorch"),
     Entry("safetensors", "backends.methods.safetensors:Safetensors", "one mapped file, read through", "PyTorch"),
-    Entry(
-        "safetensors-pread", "backends.methods.safetensors:ReadSafetensors", "one file, read with pread", "PyTorch"
-    ),
+    Entry("safetensors-pread", "backends.methods.safetensors:ReadSafetensors", "one file, read with pread", "PyTorch"),
     Entry("dcp", "backends.methods.dcp:DCP", "distributed checkpoint, two threads a core", "PyTorch"),
     Entry("dcp-upstream", "backends.methods.dcp:DCP", "distributed checkpoint by upstream's one thread", "PyTorch"),
     Entry("dcp-async", "backends.methods.dcp:AsynchronousDCP", "distributed checkpoint, in the background", "PyTorch"),
