@@ -21,9 +21,10 @@ State = TypeVar("State")
 
 
 def shared(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy in memory that forks share, as ours has it."""
+    """A copy in memory that forks share, as ours has it. Not by torch, whose threads a fork would wait for in vain."""
     memory = mmap.mmap(-1, tensor.nbytes)
-    return torch.frombuffer(memory, dtype=tensor.dtype).view(tensor.shape).copy_(tensor)
+    memory[:] = tensor.reshape(-1).view(torch.uint8).numpy()
+    return torch.frombuffer(memory, dtype=tensor.dtype).view(tensor.shape)
 
 
 def model(path: str) -> dict[str, torch.Tensor]:
