@@ -18,12 +18,14 @@ import torch
 from safetensors.torch import load_file
 
 State = TypeVar("State")
+_memories: list[mmap.mmap] = []
 
 
 def shared(tensor: torch.Tensor) -> torch.Tensor:
     """A copy in memory that forks share, as ours has it. Not by torch, whose threads a fork would wait for in vain."""
     memory = mmap.mmap(-1, tensor.nbytes)
-    memory[:] = tensor.reshape(-1).view(torch.uint8).numpy()
+    _memories.append(memory)
+    memory.write(tensor.reshape(-1).view(torch.uint8).numpy())
     return torch.frombuffer(memory, dtype=tensor.dtype).view(tensor.shape)
 
 
@@ -59,6 +61,8 @@ def serve(
         with tempfile.TemporaryDirectory(dir=folder.parent) as warm_up:
             save(tiny, Path(warm_up))
             load(tiny, Path(warm_up))
+        for memory in _memories:  # a fork has to map shared pages anew, which ours does before its clock, too
+            memory[:: mmap.PAGESIZE]
         os.sync()
         if operation == "load":
             Path("/proc/sys/vm/drop_caches").write_text("3")
