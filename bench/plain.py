@@ -25,7 +25,7 @@ def shared(tensor: torch.Tensor) -> torch.Tensor:
     """A copy in memory that forks share, as ours has it. Not by torch, whose threads a fork would wait for in vain."""
     memory = mmap.mmap(-1, tensor.nbytes)
     _memories.append(memory)
-    memory.write(tensor.reshape(-1).view(torch.uint8).numpy())
+    memory.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return torch.frombuffer(memory, dtype=tensor.dtype).view(tensor.shape)
 
 
