@@ -1,6 +1,6 @@
 """What measuring costs: the times that we report over those of plain scripts doing the same calls.
 
-    python bench/harness_tax.py --storage DIR
+    python -m bench.harness_tax --storage DIR
 
 Ours and the plain script take turns, in alternating order, for the same method on the same tensors; both save durably
 and load from a cold cache (root is needed to drop it in the plain scripts). Quote the medians of the ratios of one
@@ -33,13 +33,19 @@ from state.run import Run
 from state.session import Session, reduce
 from state.units import GIB, MIB, parse_size
 
-METHODS = ("pytorch", "ts+chunks", "t5x")
+#: Method -> the plain script that does the same.
+SCRIPTS = {
+    **dict.fromkeys(("pytorch", "pytorch-tuned", "pytorch-mmap"), "bench.plain_pytorch"),
+    **dict.fromkeys(("safetensors", "safetensors-pread"), "bench.plain_safetensors"),
+    **dict.fromkeys(("dcp", "dcp-upstream", "dcp-async", "dcp-safetensors"), "bench.plain_dcp"),
+    **dict.fromkeys(("ts+chunks", "t5x"), "bench.plain_tensorstore"),
+}
+METHODS = tuple(SCRIPTS)
 #: A virtual machine returns freed memory to its host about two seconds after it was freed (free page reporting), and
 #: to get it again costs as much as the load itself. Without care that hits one side more than the other, by the
 #: rhythm of the bench. So each side starts when the last returning is over and with this much memory fresh at hand.
 PAUSE_S = 2.5
 FRESH_BYTES = 2 * GIB
-HERE = Path(__file__).parent
 
 
 class Plain:
@@ -51,8 +57,7 @@ class Plain:
     """
 
     def __init__(self, method: str, model: Path) -> None:
-        script = HERE / ("plain_pytorch.py" if method == "pytorch" else "plain_tensorstore.py")
-        arguments = [sys.executable, str(script), method, str(model)]
+        arguments = [sys.executable, "-m", SCRIPTS[method], method, str(model)]
         self._process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def measure(self, storage: Path) -> dict[Operation, float]:
@@ -159,11 +164,11 @@ async def compare(storage: Path, size_bytes: int, rounds: int, methods: tuple[st
             process.close()
         model.unlink()
     print(f"{table.logical_bytes / 1e6:.0f} MB, {rounds} interleaved rounds, medians")
-    print(f"{'method':<12}{'operation':<12}{'ours s':>10}{'plain s':>10}{'ratio':>8}")
+    print(f"{'method':<20}{'operation':<12}{'ours s':>10}{'plain s':>10}{'ratio':>8}")
     for (method, operation), pairs in samples.items():
         our_s, plain_s = (statistics.median(times) for times in zip(*pairs, strict=True))
         ratio = statistics.median(our / theirs for our, theirs in pairs)
-        print(f"{method:<12}{operation:<12}{our_s:>10.3f}{plain_s:>10.3f}{ratio:>8.3f}")
+        print(f"{method:<20}{operation:<12}{our_s:>10.3f}{plain_s:>10.3f}{ratio:>8.3f}")
     print("\naround the clock, median ms")
     for name, times_s in spans.items():
         print(f"{name:<62}{1000 * statistics.median(times_s):>8.1f}")

@@ -1,47 +1,30 @@
-"""What `pytorch` measures, by hand: python plain_pytorch.py pytorch MODEL.
+"""What `pytorch`, `pytorch-tuned` and `pytorch-mmap` measure, by hand: python -m bench.plain_pytorch METHOD MODEL."""
 
-For every folder that it is told on standard input it saves and loads once, each in a fork, and prints the seconds.
-"""
-
-import gc
-import mmap
-import os
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from torch.utils.serialization import config
+
+from bench.plain import model, serve, sync
+
+method = sys.argv[1]
+if method == "pytorch-tuned":
+    config.save.compute_crc32 = False
+    config.save.storage_alignment = 4096
 
 
-def shared(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy in memory that forks share, as ours has it."""
-    memory = mmap.mmap(-1, tensor.nbytes)
-    return torch.frombuffer(memory, dtype=tensor.dtype).view(tensor.shape).copy_(tensor)
+def save(state: dict[str, torch.Tensor], folder: Path) -> None:
+    """One zip file."""
+    torch.save(state, folder / "checkpoint.pt")
+    sync(folder / "checkpoint.pt", folder, folder.parent)
 
 
-model = sys.argv[2]
-state = {name: shared(tensor) for name, tensor in load_file(model).items()}
-gc.freeze()  # a collection in a fork would copy all that torch has imported
-for folder, operation in ((Path(line.strip()), operation) for line in sys.stdin for operation in ("save", "load")):
-    if os.fork():
-        os.wait()
-        continue
-    with tempfile.TemporaryDirectory(dir=folder.parent) as warm_up:
-        torch.save({"tiny": torch.zeros(2, 2)}, f"{warm_up}/checkpoint.pt")
-        torch.load(f"{warm_up}/checkpoint.pt", weights_only=True, map_location="cpu")
-    os.sync()
-    if operation == "load":
-        Path("/proc/sys/vm/drop_caches").write_text("3")
-    start_s = time.perf_counter()
-    if operation == "save":
-        torch.save(state, folder / "checkpoint.pt")
-        for path in (folder / "checkpoint.pt", folder, folder.parent):
-            fd = os.open(path, os.O_RDONLY)
-            os.fsync(fd)
-            os.close(fd)
-    else:
-        loaded = torch.load(folder / "checkpoint.pt", weights_only=True, map_location="cpu")
-    print(time.perf_counter() - start_s, flush=True)
-    os._exit(0)
+def load(state: dict[str, torch.Tensor], folder: Path) -> dict[str, torch.Tensor]:
+    """Read, or map and read through."""
+    mapped = method == "pytorch-mmap"
+    loaded = torch.load(folder / "checkpoint.pt", weights_only=True, map_location="cpu", mmap=mapped)
+    return {name: tensor.clone() for name, tensor in loaded.items()} if mapped else loaded
+
+
+serve(save, load, model(sys.argv[2]), {"tiny": torch.zeros(2, 2)})

@@ -1,28 +1,20 @@
-"""What `ts+chunks` and `t5x` measure, by hand: python plain_tensorstore.py METHOD MODEL.
-
-For every folder that it is told on standard input it saves and loads once, each in a fork, and prints the seconds.
-"""
+"""What `ts+chunks` and `t5x` measure, by hand: python -m bench.plain_tensorstore METHOD MODEL."""
 
 import asyncio
-import gc
-import mmap
-import os
 import sys
-import tempfile
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorstore as ts
-from safetensors.torch import load_file
 
+from bench.plain import model, serve, sync
 from state.chunks import large_chunk_shape
 from state.units import MIB
 
 Arrays = dict[str, np.ndarray[Any, Any]]
-on, model = sys.argv[1] == "t5x", sys.argv[2]
+on = sys.argv[1] == "t5x"
 compressor = {"id": "gzip", "level": 1} if on else None
 pools = {"file_io_concurrency": {"limit": 128 if on else 1}, "data_copy_concurrency": {"limit": "shared" if on else 1}}
 
@@ -62,33 +54,16 @@ async def wait_for(jobs: list[Any]) -> None:
             await job
 
 
-def shared(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """A copy in memory that forks share, as ours has it."""
-    copy = np.frombuffer(mmap.mmap(-1, array.nbytes), array.dtype).reshape(array.shape)
-    copy[...] = array
-    return copy
+def save_durably(arrays: Arrays, folder: Path) -> None:
+    """TensorStore syncs its files and their folders; the checkpoint's own folder and its parent are ours."""
+    asyncio.run(save(arrays, folder))
+    sync(folder, folder.parent)
 
 
-state = {name: shared(tensor.numpy()) for name, tensor in load_file(model).items()}  # training code holds torch tensors
-gc.freeze()  # a collection in a fork would copy all that torch has imported
-for folder, operation in ((Path(line.strip()), operation) for line in sys.stdin for operation in ("save", "load")):
-    if os.fork():
-        os.wait()
-        continue
-    with tempfile.TemporaryDirectory(dir=folder.parent) as warm_up:
-        asyncio.run(save({"tiny": np.zeros((2, 2), np.float32)}, Path(warm_up)))
-        asyncio.run(load(["tiny"], Path(warm_up)))
-    os.sync()
-    if operation == "load":
-        Path("/proc/sys/vm/drop_caches").write_text("3")
-    start_s = time.perf_counter()
-    if operation == "save":
-        asyncio.run(save(state, folder))
-        for path in (folder, folder.parent):  # TensorStore has synced its files and their folders; these are ours
-            fd = os.open(path, os.O_RDONLY)
-            os.fsync(fd)
-            os.close(fd)
-    else:
-        loaded = asyncio.run(load(state, folder))
-    print(time.perf_counter() - start_s, flush=True)
-    os._exit(0)
+def load_all(arrays: Arrays, folder: Path) -> Arrays:
+    """Every array."""
+    return asyncio.run(load(arrays, folder))
+
+
+state = {name: tensor.numpy() for name, tensor in model(sys.argv[2]).items()}  # training code holds torch tensors
+serve(save_durably, load_all, state, {"tiny": np.zeros((2, 2), np.float32)})

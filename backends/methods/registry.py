@@ -61,6 +61,19 @@ _CELLS: Final = tuple(
 )
 _PYTORCH: Final = (
     Entry("pytorch", "backends.methods.pytorch:PyTorch", "torch.save and torch.load: one zip file", "PyTorch"),
+    Entry("pytorch-tuned", "backends.methods.pytorch:TunedPyTorch", "torch.save without checksums, aligned", "PyTorch"),
+    Entry("pytorch-mmap", "backends.methods.pytorch:MappedPyTorch", "torch.load(mmap=True), read through", "PyTorch"),
+    Entry("safetensors", "backends.methods.safetensors:Safetensors", "one mapped file, read through", "PyTorch"),
+    Entry("safetensors-pread", "backends.methods.safetensors:ReadSafetensors", "one file, read with pread", "PyTorch"),
+    Entry("dcp", "backends.methods.dcp:DCP", "distributed checkpoint, two threads a core", "PyTorch"),
+    Entry("dcp-upstream", "backends.methods.dcp:DCP", "distributed checkpoint by upstream's one thread", "PyTorch"),
+    Entry("dcp-async", "backends.methods.dcp:AsynchronousDCP", "distributed checkpoint, in the background", "PyTorch"),
+    Entry(
+        "dcp-safetensors",
+        "backends.methods.dcp_safetensors:SafetensorsDCP",
+        "distributed checkpoint into a file that Hugging Face readers know",
+        "PyTorch",
+    ),
     Entry("direct", "backends.methods.direct:Direct", "safetensors past the page cache, in large blocks", "PyTorch"),
 )
 _JAX: Final[tuple[Entry, ...]] = ()

@@ -1,0 +1,43 @@
+"""What `dcp` and its kin measure, by hand: python -m bench.plain_dcp METHOD MODEL."""
+
+import os
+import sys
+from concurrent.futures import Future
+from pathlib import Path
+
+import torch
+import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
+
+from bench.plain import model, serve, sync
+
+method = sys.argv[1]
+threads = 1 if method == "dcp-upstream" else min(2 * (os.cpu_count() or 1), 16)
+
+
+def save(state: dict[str, torch.Tensor], folder: Path) -> None:
+    """Write; and sync what the library leaves."""
+    if method == "dcp-safetensors":
+        dcp.save(state, storage_writer=dcp.HuggingFaceStorageWriter(str(folder)), no_dist=True)
+        sync(*folder.iterdir(), folder, folder.parent)
+        return
+    writer = dcp.FileSystemWriter(folder, thread_count=threads)
+    if method == "dcp-async":
+        stager = DefaultStager(StagingOptions(False, False, False, False))
+        writing = dcp.async_save(state, storage_writer=writer, async_stager=stager, no_dist=True)
+        assert isinstance(writing, Future)
+        writing.result()
+    else:
+        dcp.save(state, storage_writer=writer, no_dist=True)
+    sync(folder / ".metadata", folder, folder.parent)
+
+
+def load(state: dict[str, torch.Tensor], folder: Path) -> dict[str, torch.Tensor]:
+    """Into empty tensors, as a model without weights has them."""
+    empty = {name: torch.empty_like(tensor) for name, tensor in state.items()}
+    reader = dcp.HuggingFaceStorageReader if method == "dcp-safetensors" else dcp.FileSystemReader
+    dcp.load(empty, storage_reader=reader(str(folder)), no_dist=True)
+    return empty
+
+
+serve(save, load, model(sys.argv[2]), {"tiny": torch.zeros(2, 2)})
