@@ -76,7 +76,16 @@ _PYTORCH: Final = (
     ),
     Entry("direct", "backends.methods.direct:Direct", "safetensors past the page cache, in large blocks", "PyTorch"),
 )
-_JAX: Final[tuple[Entry, ...]] = ()
+_JAX: Final = (
+    Entry(
+        "jax",
+        "backends.methods.jax:JAX",
+        "JAX's own array serialization: zarr 3 in one store",
+        "JAX",
+        requires=("jax", "flatbuffers"),
+        install="ckpt-tui[jax]",
+    ),
+)
 _OWN: Final = {entry.name: entry for entry in (*_CELLS, *_PYTORCH, *_JAX)}
 
 
