@@ -18,7 +18,8 @@ import tensorstore as ts
 import torch
 
 from backends import pagecache
-from backends.methods.tensorstore import DTYPES, compressor
+from backends.methods.tensorstore import compressor
+from backends.methods.tensorstore_family import DTYPES
 from backends.storage import full_sync
 from backends.tensors import Array, dtype_name, to_numpy
 from state.optimizations import Codec

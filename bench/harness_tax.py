@@ -38,7 +38,7 @@ SCRIPTS = {
     **dict.fromkeys(("pytorch", "pytorch-tuned", "pytorch-mmap"), "bench.plain_pytorch"),
     **dict.fromkeys(("safetensors", "safetensors-pread"), "bench.plain_safetensors"),
     **dict.fromkeys(("dcp", "dcp-upstream", "dcp-async", "dcp-safetensors"), "bench.plain_dcp"),
-    **dict.fromkeys(("ts+chunks", "t5x"), "bench.plain_tensorstore"),
+    **dict.fromkeys(("ts+chunks", "t5x", "zarr3", "ocdbt"), "bench.plain_tensorstore"),
 }
 METHODS = tuple(SCRIPTS)
 #: A virtual machine returns freed memory to its host about two seconds after it was freed (free page reporting), and

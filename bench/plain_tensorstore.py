@@ -1,4 +1,4 @@
-"""What `ts+chunks` and `t5x` measure, by hand: python -m bench.plain_tensorstore METHOD MODEL."""
+"""What `ts+chunks`, `t5x`, `zarr3` and `ocdbt` measure, by hand: python -m bench.plain_tensorstore METHOD MODEL."""
 
 import asyncio
 import sys
@@ -13,21 +13,38 @@ from bench.plain import model, serve, sync
 from state.chunks import large_chunk_shape
 from state.units import MIB
 
-Arrays = dict[str, np.ndarray[Any, Any]]
-on = sys.argv[1] == "t5x"
-compressor = {"id": "gzip", "level": 1} if on else None
+Array = np.ndarray[Any, Any]
+Arrays = dict[str, Array]
+method = sys.argv[1]
+on = method != "ts+chunks"
 pools = {"file_io_concurrency": {"limit": 128 if on else 1}, "data_copy_concurrency": {"limit": "shared" if on else 1}}
+
+
+def where(folder: Path, name: str) -> dict[str, Any]:
+    """The spec of an array."""
+    if method == "ocdbt":
+        base = {"driver": "file", "path": f"{folder}/"}
+        return {"driver": "zarr3", "kvstore": {"driver": "ocdbt", "base": base, "path": f"{name}/"}}
+    driver = "zarr3" if method == "zarr3" else "zarr"
+    return {"driver": driver, "kvstore": {"driver": "file", "path": f"{folder / name}/"}}
+
+
+def metadata(array: Array) -> dict[str, Any]:
+    """What a new array says of itself."""
+    chunk = large_chunk_shape(array.shape, array.itemsize, 64 * MIB)
+    if method in ("zarr3", "ocdbt"):
+        return {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk}}}
+    return {"chunks": chunk, "compressor": {"id": "gzip", "level": 1} if method == "t5x" else None}
 
 
 async def save(arrays: Arrays, folder: Path) -> None:
     """Write all arrays, one after the other or all at once."""
     context = ts.Context(pools)
 
-    async def write(name: str, array: np.ndarray[Any, Any]) -> None:
-        metadata = {"chunks": large_chunk_shape(array.shape, array.itemsize, 64 * MIB), "compressor": compressor}
-        where = {"driver": "zarr", "kvstore": {"driver": "file", "path": f"{folder / name}/"}, "metadata": metadata}
+    async def write(name: str, array: Array) -> None:
+        spec = where(folder, name) | {"metadata": metadata(array), "store_data_equal_to_fill_value": True}
         options = {"create": True, "context": context, "dtype": array.dtype, "shape": array.shape}
-        store = await ts.open(where | {"store_data_equal_to_fill_value": True}, **options)
+        store = await ts.open(spec, **options)
         await store.write(array, can_reference_source_data_indefinitely=True)
 
     await wait_for([write(name, array) for name, array in arrays.items()])
@@ -38,8 +55,7 @@ async def load(names: Iterable[str], folder: Path) -> Arrays:
     context, arrays = ts.Context(pools), {}
 
     async def read(name: str) -> None:
-        where = {"driver": "zarr", "kvstore": {"driver": "file", "path": f"{folder / name}/"}}
-        arrays[name] = await (await ts.open(where, open=True, context=context)).read()
+        arrays[name] = await (await ts.open(where(folder, name), open=True, context=context)).read()
 
     await wait_for([read(name) for name in names])
     return arrays

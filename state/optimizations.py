@@ -93,7 +93,14 @@ CELLS: Final[dict[str, tuple[bool, bool, bool]]] = {
     "t5x": (True, True, True),
 }
 
-#: The same the other way round.
+#: Other formats that TensorStore writes -> which of the three switches are on in them.
+FORMATS: Final[dict[str, tuple[bool, bool, bool]]] = {
+    f"{name}{suffix}": (True, True, bool(suffix))
+    for name in ("zarr3", "zarr3-sharded", "ocdbt")
+    for suffix in ("", "+compression")
+}
+
+#: The cells the other way round.
 CELL_OF: Final = {switches: name for name, switches in CELLS.items()}
 
 #: The method that speed-ups are quoted against.

@@ -14,6 +14,7 @@ from state.optimizations import (
     CELLS,
     DEFAULT_CHUNK_BYTES,
     DEFAULT_CONCURRENCY,
+    FORMATS,
     IN_FLIGHT_BYTES,
     MAX_CHUNK_BYTES,
     MAX_CONCURRENCY,
@@ -123,9 +124,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def optimizations(self, method: str) -> Optimizations | None:
         """The switches of a method of the TensorStore family under this plan; None for any other method."""
-        if method not in CELLS:
+        switches = CELLS.get(method) or FORMATS.get(method)
+        if switches is None:
             return None
-        concurrency, chunking, compression = CELLS[method]
+        concurrency, chunking, compression = switches
         return Optimizations(
             self.concurrency if concurrency else None,
             self.chunk_bytes if chunking else None,

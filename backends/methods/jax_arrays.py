@@ -13,7 +13,7 @@ import jax.dlpack
 import torch
 
 from backends.methods.base import Capabilities, Method
-from backends.methods.tensorstore import DTYPES
+from backends.methods.tensorstore_family import DTYPES
 from state.errors import UnavailableError
 from state.model import Model
 from state.plan import Plan

@@ -59,6 +59,16 @@ _CELLS: Final = tuple(
     Entry(name, "backends.methods.tensorstore:TensorStore", str(Plan().optimizations(name)), "TensorStore")
     for name in CELLS
 )
+_FORMAT_CLASSES: Final = {
+    "zarr3": ("backends.methods.zarr3:Zarr3", "zarr version 3"),
+    "zarr3-sharded": ("backends.methods.zarr3:ShardedZarr3", "zarr version 3, several chunks in a file"),
+    "ocdbt": ("backends.methods.ocdbt:Ocdbt", "zarr version 3 in one OCDBT database"),
+}
+_FORMATS: Final = tuple(
+    Entry(f"{name}{suffix}", target, f"{summary}{extra}", "TensorStore")
+    for name, (target, summary) in _FORMAT_CLASSES.items()
+    for suffix, extra in (("", ""), ("+compression", ", compressed"))
+)
 _PYTORCH: Final = (
     Entry("pytorch", "backends.methods.pytorch:PyTorch", "torch.save and torch.load: one zip file", "PyTorch"),
     Entry("pytorch-tuned", "backends.methods.pytorch:TunedPyTorch", "torch.save without checksums, aligned", "PyTorch"),
@@ -85,8 +95,24 @@ _JAX: Final = (
         requires=("jax", "flatbuffers"),
         install="ckpt-tui[jax]",
     ),
+    Entry(
+        "orbax",
+        "backends.methods.orbax:Orbax",
+        "Orbax with its defaults: zarr 3 and zstd in one store",
+        "JAX",
+        requires=("orbax",),
+        install="ckpt-tui[orbax]",
+    ),
+    Entry(
+        "orbax-async",
+        "backends.methods.orbax:AsynchronousOrbax",
+        "Orbax, in the background",
+        "JAX",
+        requires=("orbax",),
+        install="ckpt-tui[orbax]",
+    ),
 )
-_OWN: Final = {entry.name: entry for entry in (*_CELLS, *_PYTORCH, *_JAX)}
+_OWN: Final = {entry.name: entry for entry in (*_CELLS, *_PYTORCH, *_FORMATS, *_JAX)}
 
 
 def entries() -> dict[str, Entry]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from backends.arena import Arena
-from backends.methods.tensorstore import DTYPES
+from backends.methods.tensorstore_family import DTYPES
 from state.model import Model
 from state.units import MIB
 from tests.backends.samples import bits, info, random_tensor

@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from backends.architectures import architectures
-from backends.methods.tensorstore import DTYPES
+from backends.methods.tensorstore_family import DTYPES
 from backends.models import Source, gzip_ratio, open_source
 from state.errors import ModelError
 from state.units import MIB

@@ -13,9 +13,10 @@ import pytest
 import torch
 import zarr
 
-from backends.methods import tensorstore
+from backends.methods import tensorstore_family
 from backends.methods.index import read_index
-from backends.methods.tensorstore import DTYPES, ByteBudget, TensorStore
+from backends.methods.tensorstore import TensorStore
+from backends.methods.tensorstore_family import DTYPES, ByteBudget
 from backends.tensors import StateDict
 from state.optimizations import CELLS, CODEC_LEVELS, MIN_CHUNK_BYTES, Codec
 from state.plan import CELL_NAMES, Plan
@@ -142,8 +143,8 @@ def test_arrays_are_in_flight_together_only_with_concurrency_and_never_above_the
                 yield
                 in_flight.remove(size_bytes)
 
-    monkeypatch.setattr(tensorstore, "ByteBudget", Watched)
-    monkeypatch.setattr(tensorstore, "IN_FLIGHT_BYTES", 100_000)
+    monkeypatch.setattr(tensorstore_family, "ByteBudget", Watched)
+    monkeypatch.setattr(tensorstore_family, "IN_FLIGHT_BYTES", 100_000)
     cell(name).save({str(number): torch.ones(100, 100) for number in range(9)}, tmp_path, durable=False)
     cell(name).load(tmp_path, CPU)
     assert [max(seen[:9]), max(seen[9:])] == [80_000 if CELLS[name][0] else 40_000] * 2

@@ -1,0 +1,177 @@
+"""What the TensorStore family shares: an array for every tensor, in flight or one at a time, and the index.
+
+A method of the family says what an array's spec is (https://google.github.io/tensorstore/spec.html): its driver,
+where it lies, and its metadata.
+
+What "off" means needs care, because TensorStore's defaults are already concurrent. Concurrency off: both thread pools
+limited to one, one array awaited at a time. On: the file pool at the value, the pool that encodes and decodes at
+TensorStore's own default, all arrays in flight within a bound of bytes.
+"""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, Self
+
+import tensorstore as ts
+import torch
+
+from backends.methods.base import Capabilities, Method
+from backends.methods.index import make_index, read_index, write_index
+from backends.tensors import StateDict, from_numpy, to_numpy, unique_tensors
+from state.chunks import large_chunk_shape, tile_shape
+from state.errors import RequestError
+from state.optimizations import IN_FLIGHT_BYTES, Optimizations
+from state.plan import Plan
+
+#: What zarr in TensorStore, both versions, and torch have.
+DTYPES: Final = frozenset(
+    {
+        *("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
+        *("float16", "bfloat16", "float32", "float64", "complex64", "complex128"),
+        *("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu"),
+    }
+)
+
+
+class ArrayMethod(Method):
+    """An array for every tensor.
+
+    Args:
+        name: Of the method.
+        optimizations: The three switches.
+    """
+
+    capabilities = Capabilities(dtypes=DTYPES, syncs_itself=True)
+
+    def __init__(self, name: str, optimizations: Optimizations) -> None:
+        self._name = name
+        self._optimizations = optimizations
+
+    @classmethod
+    def create(cls, name: str, plan: Plan) -> Self:
+        """The method of this name with the plan's values.
+
+        Raises:
+            RequestError: If the three switches say nothing of it.
+        """
+        optimizations = plan.optimizations(name)
+        if optimizations is None:
+            raise RequestError(f"{name!r} has none of the three switches", "see ckpt-tui methods")
+        return cls(name, optimizations)
+
+    @abstractmethod
+    def _array_spec(self, checkpoint: Path, array: str) -> dict[str, Any]:
+        """Where the array of this name is and what reads it, as TensorStore's JSON has it."""
+
+    @abstractmethod
+    def _metadata(self, shape: tuple[int, ...], item_bytes: int) -> dict[str, Any]:
+        """What a new array of such elements says of itself."""
+
+    def spec(self, *, durable: bool) -> dict[str, Any]:
+        """Driver, context and metadata, as TensorStore's own JSON has them."""
+        return {
+            "array": self._array_spec(Path("/checkpoint"), "name"),
+            "context": self._context_spec(durable=durable),
+            "metadata": self._metadata((4096, 4096), 4),
+            "metadata_of": "a 4096x4096 float32",
+            "chunks": "T5X's divisor rule" if self._optimizations.chunk_bytes else "64x64 tiles",
+            "chunk_bytes": self._optimizations.chunk_bytes,
+            "arrays": "all in flight" if self._optimizations.concurrency else "one at a time",
+        }
+
+    def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
+        """Write every unique tensor as an array, and the index."""
+        tensors, aliases = unique_tensors(state)
+        index = make_index(tensors, aliases)
+        context = ts.Context(self._context_spec(durable=durable))
+        budget = ByteBudget(IN_FLIGHT_BYTES)
+
+        async def write(name: str, tensor: torch.Tensor) -> None:
+            async with budget.room(tensor.nbytes):
+                array = to_numpy(tensor.detach().cpu())
+                metadata = self._metadata(array.shape, array.itemsize)
+                store = await ts.open(
+                    self._array_spec(folder, index.arrays[name]) | {"metadata": metadata},
+                    create=True,
+                    context=context,
+                    dtype=ts.dtype(array.dtype),
+                    shape=array.shape,
+                )
+                # The source does not change during a save, so TensorStore need not copy it first.
+                await store.write(array, can_reference_source_data_indefinitely=True)
+
+        self._run(write(name, tensor) for name, tensor in tensors.items())
+        write_index(index, folder, durable=durable)
+
+    def load(self, folder: Path, device: torch.device) -> StateDict:
+        """Read every array that the index names."""
+        index = read_index(folder)
+        context = ts.Context(self._context_spec(durable=None))
+        budget = ByteBudget(IN_FLIGHT_BYTES)
+        loaded: StateDict = {}
+
+        async def read(name: str) -> None:
+            store = await ts.open(self._array_spec(folder, index.arrays[name]), open=True, context=context)
+            async with budget.room(store.size * store.dtype.numpy_dtype.itemsize):
+                loaded[name] = from_numpy(await store.read()).to(device)
+
+        self._run(read(name) for name in index.arrays)
+        return loaded | {alias: loaded[name] for alias, name in index.aliases.items()}
+
+    def _context_spec(self, *, durable: bool | None) -> dict[str, Any]:
+        limit = self._optimizations.concurrency
+        spec: dict[str, Any] = {
+            "cache_pool": {"total_bytes_limit": 0},
+            "file_io_concurrency": {"limit": limit or 1},
+            "data_copy_concurrency": {"limit": "shared"} if limit else {"limit": 1},
+        }
+        return spec if durable is None else spec | {"file_io_sync": durable}
+
+    def _chunk_shape(self, shape: tuple[int, ...], item_bytes: int) -> tuple[int, ...]:
+        """Chunking off: 64x64 tiles. On: T5X's rule."""
+        chunk_bytes = self._optimizations.chunk_bytes
+        return large_chunk_shape(shape, item_bytes, chunk_bytes) if chunk_bytes else tile_shape(shape)
+
+    def _run(self, jobs: Iterable[Coroutine[Any, Any, None]]) -> None:
+        """Await the jobs, one after the other or all at once."""
+
+        async def run() -> None:
+            if self._optimizations.concurrency is None:
+                for job in jobs:
+                    await job
+            else:
+                async with asyncio.TaskGroup() as group:
+                    for job in jobs:
+                        group.create_task(job)
+
+        asyncio.run(run())
+
+
+class ByteBudget:
+    """Bounds the bytes in flight. What is larger than the bound goes alone.
+
+    Args:
+        limit_bytes: The bound.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._used_bytes = 0
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def room(self, size_bytes: int) -> AsyncIterator[None]:
+        """Wait until there is room for `size_bytes`, and hold it."""
+        size_bytes = min(size_bytes, self._limit_bytes)
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._used_bytes + size_bytes <= self._limit_bytes)
+            self._used_bytes += size_bytes
+        try:
+            yield
+        finally:
+            async with self._changed:
+                self._used_bytes -= size_bytes
+                self._changed.notify_all()
