@@ -44,8 +44,8 @@ class JAX(JAXMethod):
         JAX and come back as the same memory, so no conversion is in the time. Each call gets a TensorStore context with
         upstream's settings: in the one that JAX keeps, a load would find in memory what was saved before, and syncing,
         which a buffered save leaves out, has no setting. Chunks of zeros are not written, as upstream has it. JAX does
-        not see that a save was killed and may load zeros then; `leaves.json`, which we write at the end, lets us see it.
-        It also says which names are tied. Names other than plain ones are keys with a digest.
+        not see that a save was killed and may load zeros then; `leaves.json`, which we write at the end, lets us see
+        it. It also says which names are tied. Names other than plain ones are keys with a digest.
 
     Sources:
         https://docs.jax.dev/en/latest/jax.experimental.array_serialization.html
@@ -81,7 +81,7 @@ class JAX(JAXMethod):
 
 
 def _fresh_context(*, sync: bool) -> AbstractContextManager[object]:
-    """Let JAX use a context of its own settings that nobody has used. It looks these functions up when it needs them."""
+    """Let JAX use a context of its own settings that is new. It looks these functions up whenever it calls them."""
     context = ts.Context(_CONTEXT | {"cache_pool#remote": _CONTEXT["cache_pool"], "file_io_sync": sync})
     return patch.multiple(
         tensorstore_impl,

@@ -31,14 +31,14 @@ class Orbax(JAXMethod):
         allocates each array, fills it, and hands it to the device.
 
     Defaults:
-        Orbax's: zarr 3 with zstd, OCDBT, one chunk per array, 128 threads for files, as many for copying and compressing
-        as there are cores, validation after the merge. TensorStore syncs what it writes; the rest and the folders are
-        synced by us within the time.
+        Orbax's: zarr 3 with zstd, OCDBT, one chunk per array, 128 threads for files, as many for copying and
+        compressing as there are cores (four at least), validation after the merge. TensorStore syncs what it writes;
+        the rest and the folders are synced by us within the time.
 
     Fidelity:
         The very calls of orbax-checkpoint 0.12.8, version 1 of its interface, under `jax_enable_x64`. Loading is told
-        dtypes, shapes and the device, as Orbax recommends. The tensors go to JAX and come back as the same memory, so no
-        conversion is in the time. A buffered save turns TensorStore's syncing off, for which Orbax has no setting.
+        dtypes, shapes and the device, as Orbax recommends. The tensors go to JAX and come back as the same memory, so
+        no conversion is in the time. A buffered save turns TensorStore's syncing off, for which Orbax has no setting.
         Orbax refuses arrays without elements and has no ties: both stand in `leaves.json`, which we write beside its
         checkpoint. Names other than plain ones are keys with a digest.
 
