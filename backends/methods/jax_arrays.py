@@ -11,6 +11,7 @@ from typing import Final, Self
 import jax
 import jax.dlpack
 import torch
+from torch.utils.dlpack import from_dlpack
 
 from backends.methods.base import Capabilities, Method
 from backends.methods.tensorstore_family import DTYPES
@@ -19,7 +20,7 @@ from state.model import Model
 from state.plan import Plan
 
 # Without it JAX turns 64-bit arrays into 32-bit ones.
-jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
 # JAX would take three quarters of a GPU's memory at once, and torch has the model there.
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
@@ -47,12 +48,13 @@ class JAXMethod(Method):
 
 def to_jax(tensor: torch.Tensor) -> jax.Array:
     """The same memory as a JAX array of the same dtype."""
-    return jax.dlpack.from_dlpack(tensor.detach())
+    array: jax.Array = jax.dlpack.from_dlpack(tensor.detach())
+    return array
 
 
 def to_torch(array: jax.Array) -> torch.Tensor:
     """The same memory, once it is filled, as a torch tensor of the same dtype."""
-    tensor: torch.Tensor = torch.from_dlpack(array.block_until_ready())
+    tensor: torch.Tensor = from_dlpack(array.block_until_ready())
     return tensor
 
 

@@ -73,7 +73,8 @@ class Orbax(JAXMethod):
         leaves, sharding = Leaves.read(folder), sharding_on(device)
 
         def abstract(leaf: Leaf) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct(leaf.shape, numpy_dtype(leaf.dtype), sharding=sharding)
+            dtype = numpy_dtype(leaf.dtype)
+            return jax.ShapeDtypeStruct(leaf.shape, dtype, sharding=sharding)  # type: ignore[no-untyped-call]
 
         wanted = {leaf.key: abstract(leaf) for leaf in leaves.leaves.values() if not leaf.empty}
         arrays = ocp.load(folder / FOLDER_NAME, wanted)
