@@ -39,6 +39,8 @@ SCRIPTS = {
     **dict.fromkeys(("safetensors", "safetensors-pread"), "bench.plain_safetensors"),
     **dict.fromkeys(("dcp", "dcp-upstream", "dcp-async", "dcp-safetensors"), "bench.plain_dcp"),
     **dict.fromkeys(("ts+chunks", "t5x", "zarr3", "ocdbt"), "bench.plain_tensorstore"),
+    "jax": "bench.plain_jax",
+    **dict.fromkeys(("orbax", "orbax-async"), "bench.plain_orbax"),
 }
 METHODS = tuple(SCRIPTS)
 #: A virtual machine returns freed memory to its host about two seconds after it was freed (free page reporting), and

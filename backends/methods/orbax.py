@@ -65,7 +65,7 @@ class Orbax(JAXMethod):
         """The arrays, then what they do not say."""
         leaves = Leaves.of(state)
         with _syncing(durable):
-            ocp.save(folder / FOLDER_NAME, _arrays(leaves, state))
+            ocp.save(folder.absolute() / FOLDER_NAME, _arrays(leaves, state))
         leaves.write(folder)
 
     def load(self, folder: Path, device: torch.device) -> StateDict:
@@ -77,7 +77,7 @@ class Orbax(JAXMethod):
             return jax.ShapeDtypeStruct(leaf.shape, dtype, sharding=sharding)  # type: ignore[no-untyped-call]
 
         wanted = {leaf.key: abstract(leaf) for leaf in leaves.leaves.values() if not leaf.empty}
-        arrays = ocp.load(folder / FOLDER_NAME, wanted)
+        arrays = ocp.load(folder.absolute() / FOLDER_NAME, wanted)
 
         def tensor(leaf: Leaf) -> torch.Tensor:
             if leaf.empty:
@@ -122,7 +122,7 @@ class AsynchronousOrbax(Orbax, AsynchronousMethod):
         copies = {name: state[name] if state[name].is_cuda else state[name].clone() for name in leaves.leaves}
         with ExitStack() as stack:
             stack.enter_context(_syncing(durable))
-            response = ocp.save_async(folder / FOLDER_NAME, _arrays(leaves, copies))
+            response = ocp.save_async(folder.absolute() / FOLDER_NAME, _arrays(leaves, copies))
             until_written = stack.pop_all()
 
         def finish() -> None:
