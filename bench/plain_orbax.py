@@ -31,7 +31,10 @@ def save(state: dict[str, torch.Tensor], folder: Path) -> None:
 
 def load(state: dict[str, torch.Tensor], folder: Path) -> Any:
     """What the model looks like is known."""
-    abstract = jax.eval_shape(lambda: arrays(state))
+    abstract = {
+        name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)  # type: ignore[no-untyped-call]
+        for name, array in arrays(state).items()
+    }
     loaded = ocp.load(folder / "checkpoint", abstract)
     return [array.block_until_ready() for array in loaded.values()]
 
