@@ -18,17 +18,15 @@ from state.events import RunRequested
 from state.plan import Plan
 
 _LIBRARIES: Final = (
-    *(
-        "ckpt-tui",
-        "torch",
-        "tensorstore",
-        "jax",
-        "orbax-checkpoint",
-        "transformers",
-        "safetensors",
-        "numpy",
-        "ml-dtypes",
-    ),
+    "ckpt-tui",
+    "torch",
+    "tensorstore",
+    "jax",
+    "orbax-checkpoint",
+    "transformers",
+    "safetensors",
+    "numpy",
+    "ml-dtypes",
 )
 #: Prefixes of variables that change threads, allocators or input and output of the libraries.
 _PREFIXES: Final = ("OMP_", "MKL_", "OPENBLAS_", "TENSORSTORE_", "TORCH_", "PYTORCH_", "CUDA_", "MALLOC_", "LD_PRELOAD")
