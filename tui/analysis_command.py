@@ -146,7 +146,7 @@ def aa(*, pairs: int, quiet: bool, output: str, **options: Any) -> int:
     from tui.compare import compare_lines, noise_lines
     from tui.headless import measure_here
 
-    plan = make_plan(available=tuple(registry.entries()), **options)
+    plan = make_plan(entries=registry.entries(), **options)
     found: list[Comparison] = []
     lines: list[Line] = []
     stopped_by, complete = None, True

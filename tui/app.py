@@ -8,7 +8,7 @@ import importlib
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,6 +21,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import Worker
 
+from backends.methods.groups import groups
 from state.command_line import run_command
 from state.errors import CkptTuiError
 from state.events import (
@@ -29,7 +30,16 @@ from state.events import (
     RunRefused,
     RunRequested,
 )
-from state.explorer import Explorer, MethodToggled, PlanChanged, RunOpened, SwitchFlipped, ValueStepped, explore
+from state.explorer import (
+    Explorer,
+    MethodsSelected,
+    MethodToggled,
+    PlanChanged,
+    RunOpened,
+    SwitchFlipped,
+    ValueStepped,
+    explore,
+)
 from state.paths import data_folder, settings_file
 from state.plan import CELL_NAMES, Plan
 from state.settings import Settings
@@ -46,6 +56,7 @@ from tui.themes import THEME_NAMES, THEMES
 
 if TYPE_CHECKING:
     from backends.launcher import Launcher
+    from backends.methods.registry import Entry
     from state.comparison import Noise
     from state.history import History
     from state.run import Run
@@ -60,7 +71,7 @@ class ExplorerApp(App[None]):
 
     Args:
         plan: The setup to begin with; its storage folder exists.
-        available: Every method there is.
+        entries: Every method there is.
         settings: The user's.
         launcher: Of the worker; tests give their own.
         clock: Of the log, likewise.
@@ -75,13 +86,13 @@ class ExplorerApp(App[None]):
     def __init__(
         self,
         plan: Plan,
-        available: tuple[str, ...],
+        entries: "Mapping[str, Entry]",
         settings: Settings,
         launcher: "Launcher | None" = None,
         clock: Callable[[], datetime.datetime] = datetime.datetime.now,
     ) -> None:
         super().__init__()
-        self.explorer = Explorer(plan, available, selected=frozenset(plan.methods))
+        self.explorer = Explorer(plan, tuple(entries), selected=frozenset(plan.methods), groups=groups(entries))
         self._settings = settings
         self.keys = {**DEFAULT_KEYS, **settings.keys}
         self._steering = Steering(self.dispatch, launcher)
@@ -272,6 +283,16 @@ class ExplorerApp(App[None]):
 
         self.push_screen(Setup(self.explorer.plan, field), take)
 
+    def action_presets(self) -> None:
+        """Choose a group of methods."""
+        from tui.screens.presets import Presets
+
+        def take(group: str | None) -> None:
+            if group is not None:
+                self.dispatch(MethodsSelected(self.explorer.groups[group]))
+
+        self.push_screen(Presets(self.explorer.groups), take)
+
     async def action_why(self) -> None:
         """Which switch did what."""
         from tui.screens.why import WhyScreen
@@ -350,7 +371,7 @@ class ExplorerApp(App[None]):
     def action_copy(self) -> None:
         """Copy the command line twin."""
         try:
-            command = run_command(self.explorer.twin)
+            command = run_command(self.explorer.twin, self.explorer.groups)
         except CkptTuiError as error:
             self.notify(str(error), severity="warning")
             return

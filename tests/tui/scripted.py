@@ -11,6 +11,7 @@ import msgspec
 from textual.pilot import Pilot
 
 from backends.launcher import Launcher
+from backends.methods import registry
 from state.environment import Environment, FileSystem
 from state.events import (
     Event,
@@ -160,8 +161,10 @@ def explorer(
 ) -> tuple[ExplorerApp, ScriptedLauncher]:
     """An explorer on an existing folder with its launcher."""
     launcher = ScriptedLauncher(storage.parent / "worker.log", script, idle)
+    own = registry.entries()
+    entries = {name: own[name] for name in METHODS}
     noon = datetime.datetime(2026, 1, 1, 12)
-    app = ExplorerApp(Plan(storage=str(storage), **plan), METHODS, settings or Settings(), launcher, lambda: noon)
+    app = ExplorerApp(Plan(storage=str(storage), **plan), entries, settings or Settings(), launcher, lambda: noon)
     return app, launcher
 
 

@@ -246,7 +246,7 @@ class ExploreScreen(Screen[None]):
         self.query_one("#cell", Static).update(self._cell_words(explorer))
         self._show_setup(plan)
         try:
-            command = run_command(explorer.twin)
+            command = run_command(explorer.twin, explorer.groups)
         except RequestError as error:
             command = str(error)
         self.query_one("#command", Static).update(
