@@ -1,33 +1,46 @@
-"""Named groups of methods: what people select together. Imports no library."""
+"""Names for several methods at once, as people ask for them. Imports no library."""
 
 from collections.abc import Mapping
-from typing import Final, get_args
+from typing import TYPE_CHECKING, Final
 
-from backends.methods.registry import Entry, Family
-from state.plan import GROUPS
+from state.plan import CELL_NAMES, SIX
 
-#: The best known way of each kind, for who asks what to use.
-_FASTEST: Final = (
-    *("direct", "safetensors", "pytorch-tuned", "dcp"),
-    *("ts+concurrency+chunks", "zarr3", "ocdbt", "jax", "orbax"),
+if TYPE_CHECKING:
+    from backends.methods.registry import Entry
+
+#: The best of every family by what they cost and what they keep: the first to try for a training code.
+FASTEST: Final = (
+    "direct",
+    "safetensors",
+    "pytorch-tuned",
+    "dcp",
+    "ts+concurrency+chunks",
+    "zarr3",
+    "ocdbt",
+    "jax",
+    "orbax",
 )
+_FAMILIES: Final = {"pytorch-family": "PyTorch", "tensorstore-family": "TensorStore", "jax-family": "JAX"}
+#: Group -> what it is, in the order in which people see them.
+GROUPS: Final = {
+    "six": "the methods of the study that this continues",
+    "cells": "all eight settings of the three switches",
+    "pytorch-family": "what writes PyTorch's tensors without a conversion",
+    "tensorstore-family": "zarr and OCDBT, written by TensorStore",
+    "jax-family": "what JAX and Orbax write",
+    "fastest": "the best of every family",
+    "all": "everything that can run here",
+}
 
 
-def groups(entries: Mapping[str, Entry]) -> dict[str, tuple[str, ...]]:
-    """Every group with its methods, as far as they can run here.
+def groups(entries: "Mapping[str, Entry]") -> dict[str, tuple[str, ...]]:
+    """Every group with its methods; only what can run here is in one, so a group may be empty.
 
     Args:
-        entries: Every method by name, in the order in which people see them; groups keep it, but for `cells`.
-
-    Returns:
-        Name of the group -> names of its methods. A group of which nothing can run here is left out.
+        entries: Every method there is, in the order in which people see them.
     """
-    able = {name: entry for name, entry in entries.items() if entry.unavailable is None}
-    families = [family for family in get_args(Family) if family != "other"]
-    members = {name: tuple(method for method in methods if method in able) for name, methods in GROUPS.items()}
-    members |= {
-        f"{family.lower()}-family": tuple(name for name, entry in able.items() if entry.family == family)
-        for family in families
-    }
-    members |= {"fastest": tuple(name for name in able if name in _FASTEST), "all": tuple(able)}
-    return {name: methods for name, methods in members.items() if methods}
+    ready = {name: entry for name, entry in entries.items() if entry.unavailable is None}
+    members: dict[str, tuple[str, ...]] = {"six": SIX, "cells": CELL_NAMES, "fastest": FASTEST, "all": tuple(ready)}
+    for group, family in _FAMILIES.items():
+        members[group] = tuple(name for name, entry in ready.items() if entry.family == family)
+    return {group: tuple(name for name in members[group] if name in ready) for group in GROUPS}

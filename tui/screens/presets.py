@@ -1,59 +1,61 @@
-"""The groups of methods, to select one."""
+"""The groups of methods, to select one as a whole."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from backends.methods.groups import GROUPS
 
 
-class Presets(ModalScreen[tuple[str, ...] | None]):
-    """Gives back the methods of the group that was chosen, or None if none was.
+class Presets(ModalScreen[str | None]):
+    """Gives back the name of a group, or None if the selection is to stay.
 
     Args:
-        groups: Name -> its methods.
-        chosen: The methods that are selected now.
+        groups: Name of a group -> its methods; one without any cannot be chosen.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,p", "close", "Close", show=False)]
 
-    def __init__(self, groups: Mapping[str, tuple[str, ...]], chosen: Collection[str]) -> None:
+    def __init__(self, groups: Mapping[str, tuple[str, ...]]) -> None:
         super().__init__(classes="dialog")
         self._groups = groups
-        self._chosen = frozenset(chosen)
 
     def compose(self) -> ComposeResult:
-        """A group an option: its name, how many methods, and which."""
-        with Vertical(classes="box medium") as box:
+        """Two lines a group: what it is, and which methods."""
+        with Vertical(classes="box large") as box:
             box.border_title = "Presets"
             box.border_subtitle = "enter selects exactly these · escape leave as it was"
-            yield OptionList(*(self._option(name) for name in self._groups), id="presets", compact=True)
+            yield OptionList(
+                *(Option(self._words(name), id=name, disabled=not self._groups[name]) for name in self._groups),
+                id="presets",
+            )
 
-    def _option(self, name: str) -> Content:
+    def _words(self, name: str) -> Content:
         methods = self._groups[name]
-        now = "  selected now" if self._chosen == frozenset(methods) else ""
+        told = ", ".join(methods) or "needs packages that are not installed: ckpt-tui methods says which"
         return Content.assemble(
             (f"{name:<20}", "bold"),
-            (f"{len(methods):>2} {'method' if len(methods) == 1 else 'methods'}", "$primary"),
-            (now, "$foreground 60%"),
-            (f"\n{', '.join(methods)}", "$foreground 70%"),
+            (f"{len(methods):>2} {'method ' if len(methods) == 1 else 'methods'}  ", "$accent"),
+            (f"{GROUPS.get(name, '')}\n", ""),
+            (f"  {told}", "$foreground 60%"),
         )
 
     def on_mount(self) -> None:
-        """Begin at the group that is selected now, else at the first."""
-        sets = [frozenset(methods) for methods in self._groups.values()]
-        self.query_one(OptionList).highlighted = sets.index(self._chosen) if self._chosen in sets else 0
+        """Begin at the first."""
+        self.query_one(OptionList).highlighted = 0
 
-    @on(OptionList.OptionSelected)
-    def _take(self, event: OptionList.OptionSelected) -> None:
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Enter, or a click."""
         event.stop()
-        self.dismiss(tuple(self._groups.values())[event.option_index])
+        self.dismiss(event.option_id)
 
     def action_close(self) -> None:
         """Leave everything as it was."""
-        self.dismiss(None)
+        self.dismiss()
