@@ -21,7 +21,7 @@ def run_command(plan: Plan, groups: Mapping[str, tuple[str, ...]] = NAMED) -> st
         plan: What to measure.
         groups: Name of a group -> its methods, for plans that measure just these.
     """
-    group = next((name for name, methods in groups.items() if methods == plan.methods), None)
+    group = next((name for name, methods in groups.items() if methods == plan.methods and len(methods) > 1), None)
     options = {
         "--model": plan.model if plan.model != _DEFAULT.model else None,
         "--size": size_argument(plan.size_bytes) if plan.size_bytes is not None else None,

@@ -31,6 +31,7 @@ ACTIONS: Final = (
     _binding("app.run_all", "R", "run-all", "Run all again", "Measure every selected method, measured or not"),
     _binding("app.select", "space", "select", "Select", "Take the highlighted method into the run, or out of it"),
     _binding("app.presets", "p", "presets", "Presets", "Select a group of methods: six, cells, a family, fastest"),
+    _binding("search", "slash", "search", "Search", "Show only methods with these words in name, family or summary"),
     _binding("app.open", "enter", "open", "Run only this", "Measure only the highlighted method, or show its details"),
     _binding("app.details", "i", "details", "Details", "Samples, costs, proof and failure of the highlighted method"),
     _binding("app.step(-1)", "left", "smaller", "Smaller value", "Of the switch that was flipped last, or is focused"),

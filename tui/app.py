@@ -92,6 +92,7 @@ class ExplorerApp(App[None]):
         clock: Callable[[], datetime.datetime] = datetime.datetime.now,
     ) -> None:
         super().__init__()
+        self._entries = entries
         self.explorer = Explorer(plan, tuple(entries), selected=frozenset(plan.methods), groups=groups(entries))
         self._settings = settings
         self.keys = {**DEFAULT_KEYS, **settings.keys}
@@ -110,7 +111,7 @@ class ExplorerApp(App[None]):
 
     def get_default_screen(self) -> ExploreScreen:
         """The main screen."""
-        return ExploreScreen(self._glyphs, self.keys, ascii_only=self._settings.ascii)
+        return ExploreScreen(self._entries, self._glyphs, self.keys, ascii_only=self._settings.ascii)
 
     @property
     def main(self) -> ExploreScreen:
@@ -257,7 +258,14 @@ class ExplorerApp(App[None]):
     def action_select(self) -> None:
         """Into the run, or out of it."""
         if self.main.current is not None:
-            self.dispatch(MethodToggled(self.main.current.method))
+            self._toggle(self.main.current.method)
+
+    def _toggle(self, method: str) -> None:
+        why = self._entries[method].unavailable
+        if why is not None and method not in self.explorer.chosen:
+            self.notify(f"{method} {why}", severity="warning", markup=False)
+        else:
+            self.dispatch(MethodToggled(method))
 
     def action_flip(self, switch: Switch) -> None:
         """Turn a switch."""
@@ -391,7 +399,7 @@ class ExplorerApp(App[None]):
 
     def on_method_table_ticked(self, event: "MethodTable.Ticked") -> None:
         """A click on a box."""
-        self.dispatch(MethodToggled(event.method))
+        self._toggle(event.method)
 
     def on_switch_row_flipped(self, event: "SwitchRow.Flipped") -> None:
         """A click on a switch, or enter."""
