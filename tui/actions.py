@@ -21,7 +21,7 @@ ACTIONS: Final = (
     _binding("app.flip('chunking')", "k", "chunking", "Chunking", "Turn large chunks on or off", footer=True),
     _binding("app.flip('compression')", "z", "compression", "Compression", "Turn compression on or off", footer=True),
     _binding("app.export", "e", "export", "Export", "Write CSV, PNG and other files", footer=True),
-    _binding("chart", "v", "chart", "Chart", "Next chart: save time, load time, size, speed-up", footer=True),
+    _binding("chart", "v", "chart", "Chart", "Next chart: save time, load time, size, speed-up, stall", footer=True),
     _binding("app.why", "w", "why", "Why", "Which switch did what: the whole 2x2x2 experiment", footer=True),
     _binding(
         "app.history", "h", "history", "History", "Earlier runs: look, open, name, tag, compare, delete", footer=True

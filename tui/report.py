@@ -27,7 +27,7 @@ from tui.charts import run_charts
 
 _FORMATS = {"json": to_json, "csv": to_csv, "markdown": to_markdown}
 #: Width for a file or a pipe, which has none of its own: wide enough that no cell is cut.
-_FILE_WIDTH = 240
+_FILE_WIDTH = 280
 _CHART_WIDTH = 100
 
 
@@ -64,11 +64,11 @@ def standard_console() -> Console:
 
 #: The columns of a terminal too narrow for one table; the method stands before each part.
 _PARTS = (
-    ("save s", "load s", "cache", "state"),
-    ("size", "files", "of limit", "bound by"),
+    ("save s", "stall s", "load s", "cache", "state"),
+    ("size", "files", "memory", "of limit", "bound by"),
     ("save vs tensorstore", "load vs tensorstore"),
 )
-_WIDE = 190
+_WIDE = 220
 _TEXTS = {"method", "cache", "bound by", "state"}
 
 
