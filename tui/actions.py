@@ -33,7 +33,9 @@ ACTIONS: Final = (
     _binding("app.presets", "p", "presets", "Presets", "Select a group of methods: six, cells, a family, fastest"),
     _binding("search", "slash", "search", "Search", "Show only methods with these words in name, family or summary"),
     _binding("app.open", "enter", "open", "Run only this", "Measure only the highlighted method, or show its details"),
-    _binding("app.details", "i", "details", "Details", "Samples, costs, proof and failure of the highlighted method"),
+    _binding(
+        "app.details", "i", "details", "Details", "Samples, costs, failure and help page of the highlighted method"
+    ),
     _binding("app.step(-1)", "left", "smaller", "Smaller value", "Of the switch that was flipped last, or is focused"),
     _binding("app.step(1)", "right", "larger", "Larger value", "Of the switch that was flipped last, or is focused"),
     _binding("app.setup", "s", "setup", "Setup", "Model, storage, rounds and the values of the switches"),

@@ -239,21 +239,24 @@ class ExplorerApp(App[None]):
         row = self.main.current
         if row is None:
             return
-        if (row.result is not None and row.result.save is not None) or row.state == "failed":
+        if (row.result is not None and row.result.save is not None) or row.state == "failed" or row.missing:
             self.action_details()
         else:
             self._request((row.method,))
 
     def action_details(self) -> None:
         """Everything about the highlighted method."""
+        from backends.methods.page import page
         from tui.details import details
         from tui.screens.text import TextPage
 
         row, run = self.main.current, self.main.shown
-        if row is None or row.result is None or run is None:
-            self.notify("nothing was measured of this method yet: enter measures it")
+        if row is None:
             return
-        self.push_screen(TextPage(row.method, details(run, row.result)))
+        text = page(self._entries[row.method])
+        if row.result is not None and run is not None:
+            text = details(run, row.result, text)
+        self.push_screen(TextPage(row.method, text))
 
     def action_select(self) -> None:
         """Into the run, or out of it."""

@@ -25,6 +25,7 @@ _ELSEWHERE: Final = {
     "export": "tui.history_command:export",
     "why": "tui.analysis_command:why",
     "compare": "tui.analysis_command:compare",
+    "methods": "tui.methods_command:methods",
     "aa": "tui.analysis_command:aa",
 }
 
@@ -156,17 +157,6 @@ def _run(plan: Plan, output: str, exports: tuple[Path, ...], *, overwrite: bool,
     if refusal is not None:
         click.echo(f"ckpt-tui: {refusal.what}: {refusal.do}.", err=True)
     return OK if all_verified(measured) and exported else SOME_FAILED
-
-
-@cli.command()
-def methods() -> int:
-    """List the methods, their switches, and what they need."""
-    from backends.methods import registry
-    from tui.report import print_methods
-
-    with standard_output():
-        print_methods(registry.entries().values())
-    return OK
 
 
 @cli.command()

@@ -12,9 +12,9 @@ from state.run import LoadResult, Run, SaveResult, TrialRecord
 from state.units import format_bytes, format_rate, format_seconds
 
 
-def details(run: Run, result: MethodResult) -> str:
-    """Samples, stages, costs, proof, specification and failures of a method."""
-    return "\n".join(_lines(run, result)).strip()
+def details(run: Run, result: MethodResult, page: str = "") -> str:
+    """Samples, stages, costs, proof, specification and failures of a method, and then its help page."""
+    return "\n".join([*_lines(run, result), *(("", "ABOUT THE METHOD", page) if page else ())]).strip()
 
 
 def _lines(run: Run, result: MethodResult) -> Iterator[str]:
