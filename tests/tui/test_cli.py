@@ -307,6 +307,17 @@ def test_methods_lists_every_method_with_its_switches() -> None:
     assert sum("●" in line or "· · ·" in line for line in lines) >= 8
 
 
+def test_methods_explains_one_as_a_page_or_as_json() -> None:
+    text = ckpt_tui("methods", "pytorch-mmap").stdout
+    assert text.startswith("pytorch-mmap: torch.load(mmap=True)")
+    assert "\nFIDELITY\n" in text
+    assert "loads lazily: yes" in text
+    known = json.loads(ckpt_tui("methods", "--format", "json").stdout)
+    assert {(row["name"], row["family"], row["unavailable"]) for row in known} > {("direct", "PyTorch", None)}
+    refused = ckpt_tui("methods", "nonesuch")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+
+
 def test_models_lists_every_preset() -> None:
     output = ckpt_tui("models").stdout
     for name in ("demo", "open-llama-3b", "llama-3.2-1b", "llama-3.1-8b", "qwen2.5-7b", "mistral-7b", "gpt2"):

@@ -31,9 +31,8 @@ def test_another_packages_method_is_read_without_running_a_line_of_it(
 ) -> None:
     (tmp_path / "x_pack").mkdir()
     (tmp_path / "x_pack" / "__init__.py").write_text("raise RuntimeError('imported')")
-    (tmp_path / "x_pack" / "deep.py").write_text(
-        'raise RuntimeError\nclass Mine:\n    """Mine.\n\n    Fidelity:\n        Full."""'
-    )
+    text = '"""Mine.\n\n    Fidelity:\n        Full."""'
+    (tmp_path / "x_pack" / "deep.py").write_text(f"raise RuntimeError\nclass Mine:\n    {text}")
     monkeypatch.syspath_prepend(tmp_path)
     assert docstring(Entry("mine", "x_pack.deep:Mine", "")).startswith("Mine.")
     assert page(Entry("mine", "x_pack.deep:Mine", "half a sentence")).endswith("Mine.\n\nFIDELITY\n    Full.")
