@@ -7,7 +7,7 @@ from textual.content import Content
 
 from state.explorer import Explorer
 from state.export import bound_words, is_shown, limit_words, speedup_words
-from state.optimizations import CELLS
+from state.optimizations import CELLS, FORMATS
 from state.plan import Operation
 from state.results import MethodResult, OperationSummary
 from state.session import Progress
@@ -128,7 +128,7 @@ STATE_STYLES: Final[dict[RowState, str]] = {
 
 #: Of what cannot run here.
 _ABSENT: Final = "$foreground 40%"
-_METHOD_WIDTH: Final = 27
+_METHOD_WIDTH: Final = 26
 
 
 class Column(NamedTuple):
@@ -172,8 +172,8 @@ def _rate(operation: Operation, row: Row) -> str:
 
 
 def _switches(row: Row, glyphs: Glyphs) -> str:
-    cell = CELLS.get(row.method)
-    return " ".join(glyphs.on if on else glyphs.off for on in cell) if cell is not None else ""
+    switches = CELLS.get(row.method) or FORMATS.get(row.method, ())
+    return " ".join(glyphs.on if on else glyphs.off for on in switches)
 
 
 def _size(row: Row, _: Glyphs) -> str:
@@ -249,7 +249,7 @@ def heading(width: int, glyphs: Glyphs) -> Content:
 def line(row: Row, width: int, glyphs: Glyphs) -> Content:
     """A row; a method without figures says instead what became of it."""
     style = STATE_STYLES[row.state]
-    name = row.method if len(row.method) < _METHOD_WIDTH else f"{row.method[: _METHOD_WIDTH - 2]}{glyphs.ellipsis}"
+    name = row.method if len(row.method) <= _METHOD_WIDTH else f"{row.method[: _METHOD_WIDTH - 1]}{glyphs.ellipsis}"
     return Content.assemble(
         (f"{glyphs.chosen if row.chosen else glyphs.left_out} ", "$primary" if row.chosen else "$foreground 40%"),
         (f"{glyphs.states[row.state]} ", style),
@@ -268,7 +268,7 @@ def _cells(row: Row, room: int, width: int, glyphs: Glyphs, style: str) -> Seque
     if row.state == "failed" and row.result is not None:
         return ((_cut(f"failed: {row.result.error}  (enter: why)", room, glyphs), style),)
     if row.missing and row.result is None:
-        return ((_cut(f"needs {row.missing}  (enter: what to install)", room, glyphs), _ABSENT),)
+        return ((_cut(f"needs {row.missing}  (enter: how)", room, glyphs), _ABSENT),)
     parts = []
     for column in columns:
         text = column.write(row, glyphs)

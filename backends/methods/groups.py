@@ -23,13 +23,13 @@ FASTEST: Final = (
 _FAMILIES: Final = {"pytorch-family": "PyTorch", "tensorstore-family": "TensorStore", "jax-family": "JAX"}
 #: Group -> what it is, in the order in which people see them.
 GROUPS: Final = {
-    "six": "the methods of the study that this continues",
-    "cells": "all eight settings of the three switches",
-    "pytorch-family": "what writes PyTorch's tensors without a conversion",
-    "tensorstore-family": "zarr and OCDBT, written by TensorStore",
-    "jax-family": "what JAX and Orbax write",
+    "six": "the study that this continues",
+    "cells": "every setting of the three switches",
+    "pytorch-family": "PyTorch's tensors as they are",
+    "tensorstore-family": "zarr and OCDBT, by TensorStore",
+    "jax-family": "JAX and Orbax",
     "fastest": "the best of every family",
-    "all": "everything that can run here",
+    "all": "whatever can run here",
 }
 
 

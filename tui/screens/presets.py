@@ -28,7 +28,7 @@ class Presets(ModalScreen[str | None]):
         self._groups = groups
 
     def compose(self) -> ComposeResult:
-        """Two lines a group: what it is, and which methods."""
+        """For each group what it is, and which methods."""
         with Vertical(classes="box large") as box:
             box.border_title = "Presets"
             box.border_subtitle = "enter selects exactly these · escape leave as it was"
@@ -44,7 +44,7 @@ class Presets(ModalScreen[str | None]):
             (f"{name:<20}", "bold"),
             (f"{len(methods):>2} {'method ' if len(methods) == 1 else 'methods'}  ", "$accent"),
             (f"{GROUPS.get(name, '')}\n", ""),
-            (f"  {told}", "$foreground 60%"),
+            (told, "$foreground 60%"),
         )
 
     def on_mount(self) -> None:

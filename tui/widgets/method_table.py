@@ -15,7 +15,8 @@ class MethodTable(LineTable):
         glyphs: The signs to draw with.
     """
 
-    DEFAULT_CSS = "MethodTable { scrollbar-size: 0 1; scrollbar-background: $background; }"
+    #: Room for the scroll bar is kept: the columns must not change when a search leaves a few rows.
+    DEFAULT_CSS = "MethodTable { scrollbar-size: 0 1; scrollbar-gutter: stable; scrollbar-background: $background; }"
 
     class Opened(Message):
         """Somebody opened the highlighted method by enter or by a double click."""
