@@ -172,7 +172,7 @@ def _rate(operation: Operation, row: Row) -> str:
 
 
 def _switches(row: Row, glyphs: Glyphs) -> str:
-    switches = CELLS.get(row.method) or FORMATS.get(row.method, ())
+    switches = CELLS.get(row.method) or FORMATS.get(row.method) or ()
     return " ".join(glyphs.on if on else glyphs.off for on in switches)
 
 
