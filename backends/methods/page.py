@@ -63,9 +63,17 @@ def _lines(entry: Entry) -> Iterator[str]:
         if versions := ", ".join(_version(name) for name in filter(None, names)):
             yield f"with: {versions}"
     lead, found = sections(docstring(entry))
-    yield from ("", lead)
+    yield from ("", _flowing(lead))
     for heading, text in found.items():
-        yield from ("", heading.upper(), text)
+        yield from ("", heading.upper(), _flowing(text))
+
+
+def _flowing(text: str) -> str:
+    """A paragraph in one line, which whoever shows it breaks where there is no more room; addresses stay apart."""
+    lines = (line.strip() for line in text.splitlines())
+    joined = "\n".join(f"\n{line}\n" if line.startswith(("http", "- ")) else line for line in lines)
+    paragraphs = (" ".join(paragraph.split()) for paragraph in re.split(r"\n{2,}", joined))
+    return "\n".join(filter(None, paragraphs))
 
 
 def _version(name: str) -> str:

@@ -1,5 +1,6 @@
 """Help pages, and what methods can do, without their libraries."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -17,8 +18,9 @@ def test_a_page_says_what_it_is_comes_from_and_does() -> None:
     assert text.startswith("dcp: distributed checkpoint")
     assert "family: PyTorch, from ckpt-tui 0" in text
     assert "with: torch 2" in text
-    positions = [text.index(f"\n{heading.upper()}\n    ") for heading in SECTIONS]
+    positions = [text.index(f"\n{heading.upper()}\n") for heading in SECTIONS]
     assert positions == sorted(positions)
+    assert len(re.findall(r"^https://", text, re.MULTILINE)) > 1, "each source in a line of its own"
 
 
 def test_a_page_says_what_to_install_instead_of_a_version() -> None:
@@ -35,7 +37,7 @@ def test_another_packages_method_is_read_without_running_a_line_of_it(
     (tmp_path / "x_pack" / "deep.py").write_text(f"raise RuntimeError\nclass Mine:\n    {text}")
     monkeypatch.syspath_prepend(tmp_path)
     assert docstring(Entry("mine", "x_pack.deep:Mine", "")).startswith("Mine.")
-    assert page(Entry("mine", "x_pack.deep:Mine", "half a sentence")).endswith("Mine.\n\nFIDELITY\n    Full.")
+    assert page(Entry("mine", "x_pack.deep:Mine", "half a sentence")).endswith("Mine.\n\nFIDELITY\nFull.")
     assert "x_pack" not in sys.modules
 
 
