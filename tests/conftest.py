@@ -11,6 +11,7 @@ import torch
 QUIET = ("state/", "tui/test_snapshots.py", "tui/test_history_snapshots.py", "tui/test_compare.py")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep those in one process that measure, drop the page cache or watch a terminal: they would see each other."""
     for item in items:
@@ -26,6 +27,8 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     for variable in ("XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"):
         monkeypatch.setenv(variable, str(home / variable.lower()))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for variable in ("COLUMNS", "LINES"):  # pytest's own terminal, which its workers inherit
+        monkeypatch.delenv(variable, raising=False)
 
 
 @pytest.fixture

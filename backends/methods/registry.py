@@ -91,7 +91,32 @@ _PYTORCH: Final = (
     ),
     Entry("direct", "backends.methods.direct:Direct", "safetensors past the page cache, in large blocks", "PyTorch"),
 )
-_JAX: Final[tuple[Entry, ...]] = ()
+_JAX: Final = (
+    Entry(
+        "jax",
+        "backends.methods.jax:JAX",
+        "JAX's own array serialization: zarr 3 in one store",
+        "JAX",
+        requires=("jax", "flatbuffers"),
+        install="ckpt-tui[jax]",
+    ),
+    Entry(
+        "orbax",
+        "backends.methods.orbax:Orbax",
+        "Orbax with its defaults: zarr 3 and zstd in one store",
+        "JAX",
+        requires=("orbax",),
+        install="ckpt-tui[orbax]",
+    ),
+    Entry(
+        "orbax-async",
+        "backends.methods.orbax:AsynchronousOrbax",
+        "Orbax, in the background",
+        "JAX",
+        requires=("orbax",),
+        install="ckpt-tui[orbax]",
+    ),
+)
 _OWN: Final = {entry.name: entry for entry in (*_CELLS, *_PYTORCH, *_FORMATS, *_JAX)}
 
 

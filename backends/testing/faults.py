@@ -1,6 +1,7 @@
 """When something goes wrong: a lost file, a flipped bit, a kill, a full disk."""
 
 import random
+import re
 from pathlib import Path
 from typing import Final
 
@@ -98,10 +99,10 @@ def _places(state: StateDict, folder: Path) -> list[tuple[str, list[tuple[Path, 
         content = samples.raw(tensor)
         last = len(content) - _PATTERN_BYTES
         for start in sorted({0, last // 2 // _PATTERN_BYTES * _PATTERN_BYTES, last}):
-            pattern = content[start : start + _PATTERN_BYTES]
-            found = [(path, at) for path, file in contents.items() if (at := file.find(pattern)) >= 0]
-            if found:
-                places.append((f"{name!r}", [(path, at + _PATTERN_BYTES // 2) for path, at in found]))
+            pattern = re.escape(content[start : start + _PATTERN_BYTES])
+            matches = [(path, match) for path, file in contents.items() for match in re.finditer(pattern, file)]
+            if matches:
+                places.append((f"{name!r}", [(path, match.start() + _PATTERN_BYTES // 2) for path, match in matches]))
     largest = max(contents, key=lambda path: len(contents[path]))
     return places or [("the largest file", [(largest, len(contents[largest]) // 2)])]
 
