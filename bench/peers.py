@@ -28,6 +28,7 @@ from backends.blocks import Pattern
 from backends.host import new_request
 from backends.launcher import Launcher
 from backends.methods import registry
+from backends.methods.groups import groups
 from bench.fio import fio
 from state.export import model_line, settings_line, write_export
 from state.plan import LIMIT, OPERATIONS, Operation, Plan, expand_methods
@@ -193,7 +194,8 @@ def verdicts(times: Times) -> list[str]:
 @click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Folder for peers.txt, .json, .csv.")
 def main(storage: Path, model: str, size: str, rounds: int, methods: str, export: Path | None) -> None:
     """Compare every method with the device's limit and with `direct`."""
-    chosen = expand_methods(methods, registry.entries())
+    entries = registry.entries()
+    chosen = expand_methods(methods, entries, groups(entries))
     plan = Plan(
         model=model,
         size_bytes=parse_size(size),

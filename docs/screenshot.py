@@ -42,7 +42,7 @@ def main(
 ) -> None:
     """Write the screenshot."""
     plan = Plan(storage=str(check_storage(storage)), size_bytes=size_bytes, repeats=repeats)
-    app = ExplorerApp(plan, tuple(registry.entries()), Settings(theme=theme))
+    app = ExplorerApp(plan, registry.entries(), Settings(theme=theme))
     output.write_text(asyncio.run(take(app, columns, lines)))
 
 

@@ -1,25 +1,33 @@
 """The command line that does what a plan says."""
 
 import shlex
+from collections.abc import Mapping
+from typing import Final
 
 from state.plan import CELL_NAMES, SIX, Plan
 from state.units import duration_argument, share_argument, size_argument
 
 _DEFAULT = Plan()
+#: The groups of methods that are the same everywhere.
+NAMED: Final[Mapping[str, tuple[str, ...]]] = {"six": SIX, "cells": CELL_NAMES}
 
 
-def run_command(plan: Plan) -> str:
+def run_command(plan: Plan, groups: Mapping[str, tuple[str, ...]] = NAMED) -> str:
     """``ckpt-tui run`` with the options that make this plan; those at their defaults are left out, but for the rounds.
 
     A shell reads it back as it is.
+
+    Args:
+        plan: What to measure.
+        groups: Name of a group -> its methods, for plans that measure just these.
     """
-    names = {SIX: "six", CELL_NAMES: "cells"}
+    group = next((name for name, methods in groups.items() if methods == plan.methods and len(methods) > 1), None)
     options = {
         "--model": plan.model if plan.model != _DEFAULT.model else None,
         "--size": size_argument(plan.size_bytes) if plan.size_bytes is not None else None,
         "--dtype": plan.dtype if plan.dtype != _DEFAULT.dtype else None,
         "--device": plan.device if plan.device != _DEFAULT.device else None,
-        "--methods": names.get(plan.methods, ",".join(plan.methods)),
+        "--methods": group or ",".join(plan.methods),
         "--concurrency": str(plan.concurrency) if plan.concurrency != _DEFAULT.concurrency else None,
         "--chunk-size": size_argument(plan.chunk_bytes) if plan.chunk_bytes != _DEFAULT.chunk_bytes else None,
         "--codec": str(plan.codec) if plan.codec != _DEFAULT.codec else None,

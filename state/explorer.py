@@ -1,8 +1,11 @@
 """What the explorer knows, and how it changes: (explorer, event) -> explorer. No I/O, no clock, no screen."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from state.combine import combine, comparable
+from state.command_line import NAMED
 from state.events import Event, RunRequested
 from state.optimizations import CELL_OF
 from state.plan import CELL_NAMES, SIX, Plan
@@ -30,6 +33,12 @@ class MethodToggled(Event, frozen=True, tag="method-toggled"):
     method: str
 
 
+class MethodsSelected(Event, frozen=True, tag="methods-selected"):
+    """Somebody wants just these methods."""
+
+    methods: tuple[str, ...]
+
+
 class PlanChanged(Event, frozen=True, tag="plan-changed"):
     """Somebody changed a value of the setup or of a switch; the methods of this plan do not matter."""
 
@@ -53,6 +62,7 @@ class Explorer(msgspec.Struct, frozen=True):
         visitor: The cell that the switches make, as long as it takes part only because of them.
         session: The worker and the run that goes on, went last, or was opened after that.
         runs: The runs before that one, in the order in which they went or were opened.
+        groups: Names for several methods at once -> these.
     """
 
     plan: Plan
@@ -62,6 +72,7 @@ class Explorer(msgspec.Struct, frozen=True):
     visitor: str | None = None
     session: Session = Session()
     runs: tuple[Run, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=lambda: NAMED)
 
     @property
     def cell(self) -> str:
@@ -96,11 +107,12 @@ class Explorer(msgspec.Struct, frozen=True):
         return self.missing or self.chosen
 
     def plan_for(self, methods: tuple[str, ...]) -> Plan:
-        """The plan of a run of these methods.
+        """The plan of a run of these methods, in the order of the group that they are, if they are one.
 
         Raises:
             RequestError: If there are none.
         """
+        methods = next((group for group in self.groups.values() if set(group) == set(methods)), methods)
         return msgspec.structs.replace(self.plan, methods=methods)
 
     @property
@@ -139,6 +151,9 @@ def explore(explorer: Explorer, event: Event) -> Explorer:
             selected = explorer.selected - {event.method} if chosen else explorer.selected | {event.method}
             visitor = None if event.method == explorer.visitor else explorer.visitor
             return msgspec.structs.replace(explorer, selected=selected, visitor=visitor)
+        case MethodsSelected():
+            selected = frozenset(event.methods) & frozenset(explorer.available)
+            return msgspec.structs.replace(explorer, selected=selected, visitor=None)
         case ValueStepped() if not explorer.running:
             return msgspec.structs.replace(explorer, plan=step(explorer.plan, event.switch, event.direction))
         case PlanChanged() if not explorer.running:

@@ -187,6 +187,8 @@ def _csv(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
 def to_markdown(run: Run) -> bytes:
     """A table for a report, with what it takes to read it."""
     model, plan, environment = run.model, run.plan, run.environment
+    rows = [dict(zip(TABLE_HEADINGS, cells, strict=True)) for cells in table_rows(run)]
+    headings = [heading for heading in TABLE_HEADINGS if heading != STALL or any(row[STALL] for row in rows)]
     lines = [
         f"# Checkpoint run {run.run_id}",
         "",
@@ -197,10 +199,10 @@ def to_markdown(run: Run) -> bytes:
         f"- Machine: {environment.cpu}, {environment.cores} cores, {environment.system}, Python {environment.python}",
         f"- Libraries: {', '.join(f'{name} {version}' for name, version in environment.libraries.items())}",
         "",
-        "| " + " | ".join(TABLE_HEADINGS) + " |",
-        "|" + "---|" * len(TABLE_HEADINGS),
+        "| " + " | ".join(headings) + " |",
+        "|" + "---|" * len(headings),
     ]
-    lines += ["| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |" for cells in table_rows(run)]
+    lines += ["| " + " | ".join(row[heading].replace("|", r"\|") for heading in headings) + " |" for row in rows]
     lines += ["", *(f"> {sentence}" for sentence in run.advice)]
     return ("\n".join(lines).rstrip() + "\n").encode()
 
@@ -222,9 +224,11 @@ def model_line(run: Run) -> str:
 
 #: Intervals wider than this each way are told by their ends.
 WIDE: Final = 0.5
+#: The column that only runs with asynchronous methods have.
+STALL: Final = "stall s"
 TABLE_HEADINGS: Final = (
-    *("method", "save s", "load s", "cache", "size", "files", "save vs tensorstore", "load vs tensorstore"),
-    *("of limit", "bound by", "state"),
+    *("method", "save s", STALL, "load s", "cache", "size", "files", "save vs tensorstore", "load vs tensorstore"),
+    *("of limit", "bound by", "memory", "state"),
 )
 
 
@@ -234,6 +238,7 @@ def table_rows(run: Run) -> list[tuple[str, ...]]:
         (
             result.method,
             _time(result.save),
+            _stall(result.save),
             _time(result.load),
             (result.load.cache or "") if result.load else "",
             format_bytes(result.stored_bytes) if result.stored_bytes is not None else "",
@@ -242,6 +247,7 @@ def table_rows(run: Run) -> list[tuple[str, ...]]:
             _improvement(result.load),
             limit_words(result),
             bound_words(result),
+            _memory(result),
             state_words(result),
         )
         for result in method_results(run)
@@ -258,6 +264,17 @@ def _time(summary: OperationSummary | None) -> str:
     if width > WIDE:  # "±259 %" would read as if times could be negative
         return f"{median} ({format_seconds(summary.low_s)}–{format_seconds(summary.high_s)})"
     return f"{median} ±{width:.0%}"
+
+
+def _stall(summary: OperationSummary | None) -> str:
+    stall_s = summary.stall_median_s if summary is not None else None
+    return format_seconds(stall_s) if stall_s is not None else ""
+
+
+def _memory(result: MethodResult) -> str:
+    """What save and load took beyond what was there before: ``88.1 MB / 12.0 MB``; empty where it is not known."""
+    extra_bytes = [s.extra_rss_bytes if s is not None else None for s in (result.save, result.load)]
+    return "" if extra_bytes == [None, None] else " / ".join("?" if b is None else format_bytes(b) for b in extra_bytes)
 
 
 def _improvement(summary: OperationSummary | None) -> str:

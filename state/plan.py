@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal, get_args
 
 import msgspec
@@ -135,27 +135,29 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-def expand_methods(text: str, available: Iterable[str]) -> tuple[str, ...]:
-    """Read ``six``, ``cells``, ``all`` or a comma-separated list of names and groups.
+def expand_methods(text: str, available: Iterable[str], groups: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Read a comma-separated list of names and groups.
 
     Args:
         text: What the user wrote.
         available: Every method that exists, in the order in which people see them.
+        groups: Name of a group -> its methods.
 
     Returns:
         Names in the order written, each once.
 
     Raises:
-        RequestError: If a name is unknown.
+        RequestError: If a name is unknown, or nothing of a group can run here.
     """
     known = tuple(available)
-    groups = {"six": SIX, "cells": CELL_NAMES, "all": known}
     chosen: dict[str, None] = {}
     for name in filter(None, (part.strip() for part in text.split(","))):
         if name not in groups and name not in known:
             raise RequestError(
-                f"there is no method {name!r}", f"choose from six, cells, all, {', '.join(known)}, separated by commas"
+                f"there is no method {name!r}", f"choose from {', '.join((*groups, *known))}, separated by commas"
             )
+        if not groups.get(name, known):
+            raise RequestError(f"no method of {name} can run here", "see ckpt-tui methods for what to install")
         chosen |= dict.fromkeys(groups.get(name, (name,)))
     return tuple(chosen)
 

@@ -21,7 +21,7 @@ ACTIONS: Final = (
     _binding("app.flip('chunking')", "k", "chunking", "Chunking", "Turn large chunks on or off", footer=True),
     _binding("app.flip('compression')", "z", "compression", "Compression", "Turn compression on or off", footer=True),
     _binding("app.export", "e", "export", "Export", "Write CSV, PNG and other files", footer=True),
-    _binding("chart", "v", "chart", "Chart", "Next chart: save time, load time, size, speed-up", footer=True),
+    _binding("chart", "v", "chart", "Chart", "Next chart: save time, load time, size, speed-up, stall", footer=True),
     _binding("app.why", "w", "why", "Why", "Which switch did what: the whole 2x2x2 experiment", footer=True),
     _binding(
         "app.history", "h", "history", "History", "Earlier runs: look, open, name, tag, compare, delete", footer=True
@@ -30,8 +30,12 @@ ACTIONS: Final = (
     _binding("app.quit", "q", "quit", "Quit", "Leave the explorer", footer=True),
     _binding("app.run_all", "R", "run-all", "Run all again", "Measure every selected method, measured or not"),
     _binding("app.select", "space", "select", "Select", "Take the highlighted method into the run, or out of it"),
+    _binding("app.presets", "p", "presets", "Presets", "Select a group of methods: six, cells, a family, fastest"),
+    _binding("search", "slash", "search", "Search", "Show only methods with these words in name, family or summary"),
     _binding("app.open", "enter", "open", "Run only this", "Measure only the highlighted method, or show its details"),
-    _binding("app.details", "i", "details", "Details", "Samples, costs, proof and failure of the highlighted method"),
+    _binding(
+        "app.details", "i", "details", "Details", "Samples, costs, failure and help page of the highlighted method"
+    ),
     _binding("app.step(-1)", "left", "smaller", "Smaller value", "Of the switch that was flipped last, or is focused"),
     _binding("app.step(1)", "right", "larger", "Larger value", "Of the switch that was flipped last, or is focused"),
     _binding("app.setup", "s", "setup", "Setup", "Model, storage, rounds and the values of the switches"),

@@ -11,7 +11,7 @@ import msgspec
 from state.errors import CkptTuiError, HistoryError, RequestError
 from state.units import parse_share
 from tui.history_command import RUN_REFERENCE, opened_history
-from tui.output import standard_output
+from tui.output import json_format_option, standard_output
 from tui.pieces import Line
 from tui.plan_options import Parsed, make_plan, plan_options
 
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 
 _FILE_WIDTH: Final = 100
 _REFERENCE: Final = f"{RUN_REFERENCE} A .json file of an exported run will do, too."
-_format = click.option(
-    "--format",
-    "output",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Of the output.",
-)
 
 
 def _find(reference: str) -> "Run":
@@ -47,7 +39,7 @@ def _find(reference: str) -> "Run":
 
 @click.command(epilog=_REFERENCE)
 @click.argument("runs", metavar="[RUN]...", nargs=-1)
-@_format
+@json_format_option
 def why(runs: tuple[str, ...], output: str) -> int:
     """Say which switch did what in RUN (the last one): the whole 2x2x2 experiment.
 
@@ -95,7 +87,7 @@ def why(runs: tuple[str, ...], output: str) -> int:
     metavar="PERCENT",
     help="Exit with 1 if a method is shown to be slower by more than this, or nobody can tell.",
 )
-@_format
+@json_format_option
 def compare(before: str, after: str, limit: float | None, output: str) -> int:
     """Hold run B (the last one) against run A (the baseline).
 
@@ -131,7 +123,7 @@ def compare(before: str, after: str, limit: float | None, output: str) -> int:
 @plan_options
 @click.option("--pairs", type=click.IntRange(1, 100), default=1, show_default=True, help="How often to do it.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
-@_format
+@json_format_option
 def aa(*, pairs: int, quiet: bool, output: str, **options: Any) -> int:
     """Measure the same thing twice: what noise does here by itself.
 
@@ -146,7 +138,7 @@ def aa(*, pairs: int, quiet: bool, output: str, **options: Any) -> int:
     from tui.compare import compare_lines, noise_lines
     from tui.headless import measure_here
 
-    plan = make_plan(available=tuple(registry.entries()), **options)
+    plan = make_plan(entries=registry.entries(), **options)
     found: list[Comparison] = []
     lines: list[Line] = []
     stopped_by, complete = None, True

@@ -8,7 +8,7 @@ import importlib
 import os
 import signal
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,6 +21,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import Worker
 
+from backends.methods.groups import groups
 from state.command_line import run_command
 from state.errors import CkptTuiError
 from state.events import (
@@ -29,7 +30,16 @@ from state.events import (
     RunRefused,
     RunRequested,
 )
-from state.explorer import Explorer, MethodToggled, PlanChanged, RunOpened, SwitchFlipped, ValueStepped, explore
+from state.explorer import (
+    Explorer,
+    MethodsSelected,
+    MethodToggled,
+    PlanChanged,
+    RunOpened,
+    SwitchFlipped,
+    ValueStepped,
+    explore,
+)
 from state.paths import data_folder, settings_file
 from state.plan import CELL_NAMES, Plan
 from state.settings import Settings
@@ -46,6 +56,7 @@ from tui.themes import THEME_NAMES, THEMES
 
 if TYPE_CHECKING:
     from backends.launcher import Launcher
+    from backends.methods.registry import Entry
     from state.comparison import Noise
     from state.history import History
     from state.run import Run
@@ -60,7 +71,7 @@ class ExplorerApp(App[None]):
 
     Args:
         plan: The setup to begin with; its storage folder exists.
-        available: Every method there is.
+        entries: Every method there is.
         settings: The user's.
         launcher: Of the worker; tests give their own.
         clock: Of the log, likewise.
@@ -75,13 +86,14 @@ class ExplorerApp(App[None]):
     def __init__(
         self,
         plan: Plan,
-        available: tuple[str, ...],
+        entries: "Mapping[str, Entry]",
         settings: Settings,
         launcher: "Launcher | None" = None,
         clock: Callable[[], datetime.datetime] = datetime.datetime.now,
     ) -> None:
         super().__init__()
-        self.explorer = Explorer(plan, available, selected=frozenset(plan.methods))
+        self._entries = entries
+        self.explorer = Explorer(plan, tuple(entries), selected=frozenset(plan.methods), groups=groups(entries))
         self._settings = settings
         self.keys = {**DEFAULT_KEYS, **settings.keys}
         self._steering = Steering(self.dispatch, launcher)
@@ -99,7 +111,7 @@ class ExplorerApp(App[None]):
 
     def get_default_screen(self) -> ExploreScreen:
         """The main screen."""
-        return ExploreScreen(self._glyphs, self.keys, ascii_only=self._settings.ascii)
+        return ExploreScreen(self._entries, self._glyphs, self.keys, ascii_only=self._settings.ascii)
 
     @property
     def main(self) -> ExploreScreen:
@@ -227,26 +239,36 @@ class ExplorerApp(App[None]):
         row = self.main.current
         if row is None:
             return
-        if (row.result is not None and row.result.save is not None) or row.state == "failed":
+        if (row.result is not None and row.result.save is not None) or row.state == "failed" or row.missing:
             self.action_details()
         else:
             self._request((row.method,))
 
     def action_details(self) -> None:
         """Everything about the highlighted method."""
+        from backends.methods.page import page
         from tui.details import details
         from tui.screens.text import TextPage
 
         row, run = self.main.current, self.main.shown
-        if row is None or row.result is None or run is None:
-            self.notify("nothing was measured of this method yet: enter measures it")
+        if row is None:
             return
-        self.push_screen(TextPage(row.method, details(run, row.result)))
+        text = page(self._entries[row.method])
+        if row.result is not None and run is not None:
+            text = details(run, row.result, text)
+        self.push_screen(TextPage(row.method, text))
 
     def action_select(self) -> None:
         """Into the run, or out of it."""
         if self.main.current is not None:
-            self.dispatch(MethodToggled(self.main.current.method))
+            self._toggle(self.main.current.method)
+
+    def _toggle(self, method: str) -> None:
+        why = self._entries[method].unavailable
+        if why is not None and method not in self.explorer.chosen:
+            self.notify(f"{method} {why}", severity="warning", markup=False)
+        else:
+            self.dispatch(MethodToggled(method))
 
     def action_flip(self, switch: Switch) -> None:
         """Turn a switch."""
@@ -271,6 +293,16 @@ class ExplorerApp(App[None]):
                 self.dispatch(PlanChanged(plan))
 
         self.push_screen(Setup(self.explorer.plan, field), take)
+
+    def action_presets(self) -> None:
+        """Choose a group of methods."""
+        from tui.screens.presets import Presets
+
+        def take(group: str | None) -> None:
+            if group is not None:
+                self.dispatch(MethodsSelected(self.explorer.groups[group]))
+
+        self.push_screen(Presets(self.explorer.groups), take)
 
     async def action_why(self) -> None:
         """Which switch did what."""
@@ -350,7 +382,7 @@ class ExplorerApp(App[None]):
     def action_copy(self) -> None:
         """Copy the command line twin."""
         try:
-            command = run_command(self.explorer.twin)
+            command = run_command(self.explorer.twin, self.explorer.groups)
         except CkptTuiError as error:
             self.notify(str(error), severity="warning")
             return
@@ -370,7 +402,7 @@ class ExplorerApp(App[None]):
 
     def on_method_table_ticked(self, event: "MethodTable.Ticked") -> None:
         """A click on a box."""
-        self.dispatch(MethodToggled(event.method))
+        self._toggle(event.method)
 
     def on_switch_row_flipped(self, event: "SwitchRow.Flipped") -> None:
         """A click on a switch, or enter."""

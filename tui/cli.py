@@ -25,6 +25,7 @@ _ELSEWHERE: Final = {
     "export": "tui.history_command:export",
     "why": "tui.analysis_command:why",
     "compare": "tui.analysis_command:compare",
+    "methods": "tui.methods_command:methods",
     "aa": "tui.analysis_command:aa",
 }
 
@@ -77,8 +78,8 @@ def explore(context: click.Context, /, **options: Any) -> int:
         if context.get_parameter_source(names[flag]) is click.core.ParameterSource.DEFAULT:
             parameter = next(p for p in context.command.params if p.name == names[flag])
             options[names[flag]] = parameter.type_cast_value(context, value)
-    available = tuple(registry.entries())
-    plan = make_plan(available=available, **options)
+    entries = registry.entries()
+    plan = make_plan(entries=entries, **options)
     # Under textual-serve the "terminal" is a pipe to the browser.
     if "TEXTUAL_DRIVER" not in os.environ and not all(
         stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)
@@ -89,7 +90,7 @@ def explore(context: click.Context, /, **options: Any) -> int:
     with guarded_terminal("it was killed; finished results are in the history: see ckpt-tui history."):
         from tui.app import ExplorerApp
 
-        app = ExplorerApp(plan, available, settings)
+        app = ExplorerApp(plan, entries, settings)
         app.run()
     return app.return_code or OK
 
@@ -133,7 +134,7 @@ def run(
     """
     from backends.methods import registry
 
-    plan = make_plan(available=tuple(registry.entries()), **options)
+    plan = make_plan(entries=registry.entries(), **options)
     check_files(exports, overwrite=overwrite)
     return _run(plan, output, exports, overwrite=overwrite, quiet=quiet, history=not no_history)
 
@@ -156,17 +157,6 @@ def _run(plan: Plan, output: str, exports: tuple[Path, ...], *, overwrite: bool,
     if refusal is not None:
         click.echo(f"ckpt-tui: {refusal.what}: {refusal.do}.", err=True)
     return OK if all_verified(measured) and exported else SOME_FAILED
-
-
-@cli.command()
-def methods() -> int:
-    """List the methods, their switches, and what they need."""
-    from backends.methods import registry
-    from tui.report import print_methods
-
-    with standard_output():
-        print_methods(registry.entries().values())
-    return OK
 
 
 @cli.command()

@@ -12,9 +12,9 @@ from state.run import LoadResult, Run, SaveResult, TrialRecord
 from state.units import format_bytes, format_rate, format_seconds
 
 
-def details(run: Run, result: MethodResult) -> str:
-    """Samples, stages, costs, proof, specification and failures of a method."""
-    return "\n".join(_lines(run, result)).strip()
+def details(run: Run, result: MethodResult, page: str = "") -> str:
+    """Samples, stages, costs, proof, specification and failures of a method, and then its help page."""
+    return "\n".join([*_lines(run, result), *(("", "ABOUT THE METHOD", page) if page else ())]).strip()
 
 
 def _lines(run: Run, result: MethodResult) -> Iterator[str]:
@@ -52,6 +52,9 @@ def _summary(summary: OperationSummary) -> Iterator[str]:
     interval = "no interval: it takes three rounds"
     if summary.low_s is not None and summary.high_s is not None:
         interval = f"95 % interval {format_seconds(summary.low_s)} to {format_seconds(summary.high_s)}"
+    if summary.stall_median_s is not None:
+        stall, returned = format_seconds(summary.stall_median_s), format_seconds(summary.returned_median_s or 0.0)
+        yield f"  training stands still for {stall} s, the save returns after {returned} s (medians)"
     yield f"  median {format_seconds(summary.median_s)} s ({interval}), {format_rate(summary.rate_bytes_per_s)}"
     if summary.speedup_vs_tensorstore is not None and summary.verdict_vs_tensorstore is not None:
         yield f"  against {BASELINE}: {speedup_range(summary)}, {summary.verdict_vs_tensorstore}"
@@ -81,8 +84,12 @@ def _trial(record: TrialRecord, apart: Collection[float]) -> Iterator[str]:
     yield f"{start} {format_seconds(result.time_s)} s{notes}"
     match result:
         case SaveResult():
+            if result.stall_s is not None:
+                yield f"    training went on after {format_seconds(result.stall_s)} s; what it changed was not saved"
             if result.durable_s is not None:
                 yield f"    the call returned after {format_seconds(result.returned_s)} s, then its files were synced"
+            if note := result.spec.get("note"):
+                yield f"    {note}"
         case LoadResult():
             resident = "unknown" if result.resident_bytes is None else format_bytes(result.resident_bytes)
             yield f"    cache {result.cache}: {resident} of the checkpoint in memory before the clock"

@@ -21,6 +21,10 @@ _PARAGRAPHS = (
     'limit. "of limit" is the share of it that a method reaches in save and load; the line in the chart is the limit. '
     '"bound by" names what holds it up: storage, page cache, CPU, metadata (many files), or method: none of these, but '
     "how it goes about it.",
+    "Many methods are there, of several families: {presets} selects a group of them as a whole, {search} narrows the "
+    "table to those with some words, and {details} explains one: what it does, its defaults, how close it is to "
+    "upstream. A dimmed one needs a package that is not installed. A method that saves in the background has a stall, "
+    "too: the time that training stands still.",
     "{why} says which switch did what, from all eight settings of the three. {history} lists every run that was kept, "
     "opens it, and compares two.",
     "{chosen} selected  {left_out} left out    {done} measured  {running} running  {queued} queued  {failed} failed  "
@@ -42,7 +46,15 @@ def help_text(keys: Mapping[str, str], glyphs: Glyphs, *, folder: str, settings:
     signs = {str(state): sign for state, sign in glyphs.states.items()}
     signs |= {"chosen": glyphs.chosen, "left_out": glyphs.left_out}
     reading = "\n\n".join(_PARAGRAPHS).format(
-        run=keys["run"], why=keys["why"], history=keys["history"], folder=folder, settings=settings, **signs
+        run=keys["run"],
+        presets=keys["presets"],
+        search=format_key(keys["search"]),
+        details=keys["details"],
+        why=keys["why"],
+        history=keys["history"],
+        folder=folder,
+        settings=settings,
+        **signs,
     )
     parts: list[tuple[str, str]] = [(f"{reading}\n\n", "")]
     for binding in ACTIONS:

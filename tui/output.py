@@ -22,6 +22,16 @@ format_option: Final = click.option(
     help="Of the results on standard output.",
 )
 
+#: For what is no run.
+json_format_option: Final = click.option(
+    "--format",
+    "output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Of the output.",
+)
+
 
 @contextlib.contextmanager
 def standard_output() -> Iterator[None]:

@@ -1,14 +1,18 @@
 """The options of the command line that make a plan, shared by `run` and `explore`."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from backends.methods.groups import GROUPS, groups
 from state.errors import CkptTuiError
 from state.optimizations import Codec
 from state.plan import Plan, expand_methods
 from state.units import parse_duration, parse_share, parse_size, size_argument
+
+if TYPE_CHECKING:
+    from backends.methods.registry import Entry
 
 _DEFAULT: Final = Plan()
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -45,7 +49,11 @@ _OPTIONS: Final = (
     ),
     click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."),
     click.option(
-        "--methods", default="six", show_default=True, metavar="NAMES", help="six, cells, all, or names with commas."
+        "--methods",
+        default="six",
+        show_default=True,
+        metavar="NAMES",
+        help=f"Names with commas; or {', '.join(GROUPS)}.",
     ),
     click.option(
         "--concurrency", type=int, default=_DEFAULT.concurrency, show_default=True, help="Its value where on."
@@ -119,8 +127,14 @@ def plan_options(command: _Command) -> _Command:
     return command
 
 
-def make_plan(*, methods: str, storage: str, available: Sequence[str], **fields: Any) -> Plan:
+def make_plan(*, methods: str, storage: str, entries: "Mapping[str, Entry]", **fields: Any) -> Plan:
     """A plan from the options.
+
+    Args:
+        methods: Names of methods and groups, with commas.
+        storage: A folder.
+        entries: Every method there is.
+        fields: The other values of the plan.
 
     Raises:
         RequestError: If a method is unknown, a value out of range, or the storage folder cannot be used.
@@ -128,4 +142,4 @@ def make_plan(*, methods: str, storage: str, available: Sequence[str], **fields:
     from backends.storage import check_storage, user_path
 
     folder = check_storage(user_path(storage))
-    return Plan(methods=expand_methods(methods, available), storage=str(folder), **fields)
+    return Plan(methods=expand_methods(methods, entries, groups(entries)), storage=str(folder), **fields)

@@ -1,7 +1,7 @@
 """Results and lists on standard output."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
@@ -9,7 +9,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from backends.architectures import Architecture
-from backends.methods.registry import Entry
 from state.export import (
     TABLE_HEADINGS,
     limits_line,
@@ -20,14 +19,13 @@ from state.export import (
     to_json,
     to_markdown,
 )
-from state.optimizations import CELLS
 from state.run import Run
 from state.units import format_bytes
 from tui.charts import run_charts
 
 _FORMATS = {"json": to_json, "csv": to_csv, "markdown": to_markdown}
 #: Width for a file or a pipe, which has none of its own: wide enough that no cell is cut.
-_FILE_WIDTH = 240
+_FILE_WIDTH = 280
 _CHART_WIDTH = 100
 
 
@@ -64,11 +62,11 @@ def standard_console() -> Console:
 
 #: The columns of a terminal too narrow for one table; the method stands before each part.
 _PARTS = (
-    ("save s", "load s", "cache", "state"),
-    ("size", "files", "of limit", "bound by"),
+    ("save s", "stall s", "load s", "cache", "state"),
+    ("size", "files", "memory", "of limit", "bound by"),
     ("save vs tensorstore", "load vs tensorstore"),
 )
-_WIDE = 190
+_WIDE = 220
 _TEXTS = {"method", "cache", "bound by", "state"}
 
 
@@ -89,26 +87,6 @@ def _table(rows: Sequence[Mapping[str, str]], headings: Sequence[str]) -> Table:
     for row in rows:
         table.add_row(*(escape(row[heading]) for heading in headings))
     return table
-
-
-def print_methods(entries: Iterable[Entry]) -> None:
-    """Every method with its switches: on is a filled circle."""
-    table = Table(box=box.SIMPLE, padding=(0, 1), pad_edge=False)
-    table.add_column("method", no_wrap=True)
-    table.add_column("c k z", no_wrap=True)
-    table.add_column("what it does")
-    for entry in entries:
-        switches = CELLS.get(entry.name)
-        marks = " ".join("●" if on else "·" for on in switches) if switches else ""
-        missing = f" (unavailable: it {entry.unavailable})" if entry.unavailable else ""
-        table.add_row(entry.name, marks, escape(f"{entry.summary}{missing}"))
-    console = standard_console()
-    console.print(table)
-    console.print(
-        "c concurrency, k chunking, z compression: ● on, · off. Their values where on: --concurrency, --chunk-size, "
-        "--codec.",
-        highlight=False,
-    )
 
 
 def print_models(presets: Mapping[str, Architecture]) -> None:

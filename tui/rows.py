@@ -1,13 +1,13 @@
 """The table of methods: what each row knows, and how it is written into the columns that a width has room for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 from textual.content import Content
 
 from state.explorer import Explorer
 from state.export import bound_words, is_shown, limit_words, speedup_words
-from state.optimizations import CELLS
+from state.optimizations import CELLS, FORMATS
 from state.plan import Operation
 from state.results import MethodResult, OperationSummary
 from state.session import Progress
@@ -29,6 +29,7 @@ class Row(NamedTuple):
         operation: What is being measured, while it runs.
         progress: How far that is, while it runs.
         other_run: The run that measured it, where that is not the newest.
+        missing: The packages that it lacks, with commas.
     """
 
     method: str
@@ -39,15 +40,19 @@ class Row(NamedTuple):
     operation: Operation | None = None
     progress: Progress | None = None
     other_run: str = ""
+    missing: str = ""
 
 
-def rows(explorer: Explorer, results: Sequence[MethodResult], newest: str) -> tuple[Row, ...]:
+def rows(
+    explorer: Explorer, results: Sequence[MethodResult], newest: str, missing: Mapping[str, str]
+) -> tuple[Row, ...]:
     """Every method with its live state.
 
     Args:
         explorer: What is known.
         results: Those of `Explorer.shown`, which take a while to compute and change less often.
         newest: The run that rows come from unless they say otherwise.
+        missing: Method -> the packages that it lacks, with commas.
     """
     known = {result.method: result for result in results}
     run, progress = explorer.session.run, explorer.session.progress
@@ -67,6 +72,7 @@ def rows(explorer: Explorer, results: Sequence[MethodResult], newest: str) -> tu
                 current.operation if running and current is not None else None,
                 progress if running else None,
                 result.run_id if result is not None and result.run_id != newest else "",
+                missing.get(method, ""),
             )
         )
     return tuple(table)
@@ -120,7 +126,9 @@ STATE_STYLES: Final[dict[RowState, str]] = {
     "cancelled": "$warning",
 }
 
-_METHOD_WIDTH: Final = 27
+#: Of what cannot run here.
+_ABSENT: Final = "$foreground 40%"
+_METHOD_WIDTH: Final = 26
 
 
 class Column(NamedTuple):
@@ -164,8 +172,8 @@ def _rate(operation: Operation, row: Row) -> str:
 
 
 def _switches(row: Row, glyphs: Glyphs) -> str:
-    cell = CELLS.get(row.method)
-    return " ".join(glyphs.on if on else glyphs.off for on in cell) if cell is not None else ""
+    switches = CELLS.get(row.method) or FORMATS.get(row.method) or ()
+    return " ".join(glyphs.on if on else glyphs.off for on in switches)
 
 
 def _size(row: Row, _: Glyphs) -> str:
@@ -241,20 +249,26 @@ def heading(width: int, glyphs: Glyphs) -> Content:
 def line(row: Row, width: int, glyphs: Glyphs) -> Content:
     """A row; a method without figures says instead what became of it."""
     style = STATE_STYLES[row.state]
-    name = row.method if len(row.method) < _METHOD_WIDTH else f"{row.method[: _METHOD_WIDTH - 2]}{glyphs.ellipsis}"
+    name = row.method if len(row.method) <= _METHOD_WIDTH else f"{row.method[: _METHOD_WIDTH - 1]}{glyphs.ellipsis}"
     return Content.assemble(
         (f"{glyphs.chosen if row.chosen else glyphs.left_out} ", "$primary" if row.chosen else "$foreground 40%"),
         (f"{glyphs.states[row.state]} ", style),
-        (f"{name:<{_METHOD_WIDTH}}", "bold $accent" if row.is_cell else "$foreground"),
+        (f"{name:<{_METHOD_WIDTH}}", "bold $accent" if row.is_cell else _ABSENT if row.missing else "$foreground"),
         *_cells(row, width - len(_front(glyphs)) - _METHOD_WIDTH, width, glyphs, style),
     )
+
+
+def _cut(words: str, room: int, glyphs: Glyphs) -> str:
+    words = " ".join(words.split())
+    return f" {words if len(words) < room else words[: max(0, room - 2)] + glyphs.ellipsis}"
 
 
 def _cells(row: Row, room: int, width: int, glyphs: Glyphs, style: str) -> Sequence[tuple[str, str]]:
     columns = columns_for(width, glyphs)
     if row.state == "failed" and row.result is not None:
-        words = " ".join(f"failed: {row.result.error}  (enter: why)".split())
-        return ((f" {words if len(words) < room else words[: max(0, room - 2)] + glyphs.ellipsis}", style),)
+        return ((_cut(f"failed: {row.result.error}  (enter: why)", room, glyphs), style),)
+    if row.missing and row.result is None:
+        return ((_cut(f"needs {row.missing}  (enter: how)", room, glyphs), _ABSENT),)
     parts = []
     for column in columns:
         text = column.write(row, glyphs)

@@ -47,9 +47,14 @@ class Entry(msgspec.Struct, frozen=True):
     provider: str = "ckpt-tui"
 
     @property
+    def missing(self) -> tuple[str, ...]:
+        """What cannot be imported of what it requires."""
+        return tuple(module for module in self.requires if importlib.util.find_spec(module) is None)
+
+    @property
     def unavailable(self) -> str | None:
         """Why it cannot run here, or None."""
-        missing = [module for module in self.requires if importlib.util.find_spec(module) is None]
+        missing = self.missing
         if not missing:
             return None
         return f"needs the package {', '.join(missing)}" + (f": pip install '{self.install}'" if self.install else "")

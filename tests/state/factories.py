@@ -53,3 +53,14 @@ def run_of(plan: Plan, times: Times, *, finished: bool = True) -> Run:
 
 def with_advice(run: Run, *sentences: str) -> Run:
     return msgspec.structs.replace(run, advice=sentences)
+
+
+def with_stalls(run: Run, method: str, stall_s: float) -> Run:
+    """The run as if a method had saved in the background."""
+    records = tuple(
+        msgspec.structs.replace(record, result=msgspec.structs.replace(record.result, stall_s=stall_s))
+        if record.trial.method == method and isinstance(record.result, SaveResult)
+        else record
+        for record in run.records
+    )
+    return msgspec.structs.replace(run, records=records)

@@ -5,7 +5,7 @@ import msgspec
 
 from state.combine import combine
 from state.environment import FileSystem
-from state.export import table_rows, to_csv, to_samples_csv
+from state.export import TABLE_HEADINGS, table_rows, to_csv, to_samples_csv
 from state.plan import Plan
 from state.results import method_results
 from state.run import Run
@@ -45,7 +45,7 @@ def test_a_factor_across_runs_is_an_estimate_everywhere_and_the_advice_says_why(
     assert tensorstore.save is not None
     assert t5x.save is not None
     assert (tensorstore.save.estimated, t5x.save.estimated) == (False, True)
-    assert table_rows(both)[1][6].startswith("≈x2.00")
+    assert dict(zip(TABLE_HEADINGS, table_rows(both)[1], strict=True))["save vs tensorstore"].startswith("≈x2.00")
     assert f"2 runs ({OLD}, {NEW})" in both.advice[-1]
     rows = list(csv.DictReader(io.StringIO(to_csv(both).decode())))
     assert [(row["method"], row["run_id"], row["estimated"]) for row in rows if row["operation"] == "save"] == [

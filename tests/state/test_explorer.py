@@ -4,8 +4,18 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from state.command_line import run_command
 from state.events import Event, RunFinished, RunRefused, TrialFailed, TrialFinished, TrialStarted, WorkerReady
-from state.explorer import Explorer, MethodToggled, PlanChanged, RunOpened, SwitchFlipped, ValueStepped, explore
+from state.explorer import (
+    Explorer,
+    MethodsSelected,
+    MethodToggled,
+    PlanChanged,
+    RunOpened,
+    SwitchFlipped,
+    ValueStepped,
+    explore,
+)
 from state.optimizations import CELLS
 from state.plan import LIMIT, SIX, Plan, schedule
 from state.results import method_results
@@ -30,6 +40,7 @@ trials = st.integers(-1, 13)
 user_actions: st.SearchStrategy[Event] = st.one_of(
     st.builds(SwitchFlipped, st.sampled_from(SWITCHES)),
     st.builds(MethodToggled, st.sampled_from([*CELLS, "pytorch", "nonesuch"])),
+    st.builds(MethodsSelected, st.sets(st.sampled_from([*CELLS, "pytorch", "nonesuch"])).map(tuple)),
     st.builds(ValueStepped, st.sampled_from(SWITCHES), st.sampled_from([-1, 1])),
     st.builds(PlanChanged, st.builds(Plan, model=st.sampled_from(["demo", "gpt2"]), repeats=st.integers(1, 3))),
     st.builds(RunOpened, st.sampled_from(KEPT)),
@@ -194,3 +205,11 @@ def test_an_opened_run_that_goes_on_elsewhere_is_shown_as_far_as_it_is() -> None
     explorer = after(Explorer(Plan()), RunOpened(KEPT[2]))
     assert not explorer.running
     assert explorer.missing == ("t5x",)
+
+
+def test_a_selected_group_is_all_that_is_chosen_and_its_plan_has_the_groups_order() -> None:
+    explorer = after(Explorer(Plan()), SwitchFlipped("concurrency"), MethodsSelected((*CELLS, "nonesuch")))
+    assert explorer.selected == frozenset(CELLS)
+    assert explorer.visitor is None
+    assert explorer.twin.methods == tuple(CELLS)
+    assert run_command(explorer.twin, explorer.groups) == "ckpt-tui run --methods cells --repeats 3"

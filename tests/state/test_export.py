@@ -15,7 +15,7 @@ from state.export import check_export, from_json, to_csv, to_json, to_markdown, 
 from state.figure import render_figure
 from state.plan import Plan
 from state.run import Failure, Run
-from tests.state.factories import run_of, with_advice
+from tests.state.factories import run_of, with_advice, with_stalls
 
 PLAN = Plan(methods=("tensorstore", "t5x", "pytorch"), repeats=2)
 TIMES = {(m, op): [1.0, 2.0] for m in ("tensorstore", "t5x") for op in ("save", "load")}
@@ -182,3 +182,12 @@ def test_a_document_that_holds_no_run_says_why(run: Run) -> None:
             from_json(data)
     with pytest.raises(RequestError, match="0 rounds are out of range"):
         from_json(changed(run, plan=json.loads(to_json(run))["plan"] | {"repeats": 0}))
+
+
+def test_markdown_says_how_long_training_stands_still_only_if_a_method_is_asynchronous(run: Run) -> None:
+    assert "stall s" not in to_markdown(run).decode()
+    assert "| 100 B / 100 B |" in to_markdown(run).decode(), "memory of save and load"
+    table = [line.split(" | ") for line in to_markdown(with_stalls(run, "t5x", 0.05)).decode().splitlines()]
+    column = next(cells.index("stall s") for cells in table if "stall s" in cells)
+    stalls = {cells[0].removeprefix("| "): cells[column] for cells in table if len(cells) > column}
+    assert (stalls["t5x"], stalls["tensorstore"]) == ("0.0500", "")

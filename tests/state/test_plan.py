@@ -72,6 +72,9 @@ def test_a_switch_has_the_same_value_wherever_it_is_on() -> None:
     assert plan.optimizations("pytorch") is None
 
 
+GROUPS = {"six": SIX, "cells": tuple(CELLS), "all": ("pytorch", *CELLS, "other"), "none": ()}
+
+
 @pytest.mark.parametrize(
     ("text", "methods"),
     [
@@ -84,12 +87,17 @@ def test_a_switch_has_the_same_value_wherever_it_is_on() -> None:
     ],
 )
 def test_methods_are_named_alone_or_in_groups(text: str, methods: tuple[str, ...]) -> None:
-    assert expand_methods(text, ("pytorch", *CELLS, "other")) == methods
+    assert expand_methods(text, ("pytorch", *CELLS, "other"), GROUPS) == methods
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(RequestError, match=r"'tpx'.*choose from six, cells, all, pytorch"):
-        expand_methods("six,tpx", ("pytorch", *CELLS))
+    with pytest.raises(RequestError, match=r"'tpx'.*choose from six, cells, all, none, pytorch"):
+        expand_methods("six,tpx", ("pytorch", *CELLS), GROUPS)
+
+
+def test_a_group_of_which_nothing_can_run_here_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"no method of none can run here.*ckpt-tui methods"):
+        expand_methods("six,none", ("pytorch", *CELLS), GROUPS)
 
 
 def model(*shapes: tuple[int, ...]) -> Model:

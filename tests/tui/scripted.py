@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import datetime
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +11,8 @@ import msgspec
 from textual.pilot import Pilot
 
 from backends.launcher import Launcher
+from backends.methods import registry
+from backends.methods.registry import Entry
 from state.environment import Environment, FileSystem
 from state.events import (
     Event,
@@ -25,7 +27,7 @@ from state.events import (
     WorkerReady,
 )
 from state.plan import LIMIT, SIX, Plan, schedule
-from state.run import Failure
+from state.run import Failure, SaveResult
 from state.settings import Settings
 from tests.state.factories import MODEL, load, save
 from tui.app import ExplorerApp
@@ -50,7 +52,7 @@ def smooth(request: RunRequested) -> Iterable[Any]:
     """Every trial succeeds at once; later rounds take a little longer."""
     yield ModelReady(MODEL_88MB, 0.5)
     for number, trial in enumerate(schedule(request.plan)):
-        time_s = _SAVES_S[trial.method] * (1 + 0.04 * (trial.round - 1))
+        time_s = _SAVES_S.get(trial.method, 0.3) * (1 + 0.04 * (trial.round - 1))
         result = save(time_s, stored_bytes=90_000_000) if trial.operation == "save" else load(time_s / 4)
         yield TrialStarted(number, 4000 + number, 87_600_000)
         yield TrialFinished(number, result)
@@ -73,6 +75,24 @@ def held_in(method_trial: int) -> Script:
                 for step in range(1, 7):
                     yield Sampled(trial_number, step * 9_052_000, step * 0.2, 700_000_000, 1.4)
                 yield HOLD
+
+    return script
+
+
+def stalling(*methods: str) -> Script:
+    """Like `smooth`, but these methods save in the background."""
+
+    def script(request: RunRequested) -> Iterable[Any]:
+        trials = schedule(request.plan)
+        for event in smooth(request):
+            if (
+                isinstance(event, TrialFinished)
+                and isinstance(event.result, SaveResult)
+                and trials[event.trial].method in methods
+            ):
+                yield TrialFinished(event.trial, msgspec.structs.replace(event.result, stall_s=0.01))
+            else:
+                yield event
 
     return script
 
@@ -156,12 +176,16 @@ def explorer(
     *,
     settings: Settings | None = None,
     idle: tuple[Event, ...] = (WorkerReady(1, 1, 2.5),),
+    entries: Mapping[str, Entry] | None = None,
     **plan: Any,
 ) -> tuple[ExplorerApp, ScriptedLauncher]:
     """An explorer on an existing folder with its launcher."""
     launcher = ScriptedLauncher(storage.parent / "worker.log", script, idle)
+    if entries is None:
+        own = registry.entries()
+        entries = {name: own[name] for name in METHODS}
     noon = datetime.datetime(2026, 1, 1, 12)
-    app = ExplorerApp(Plan(storage=str(storage), **plan), METHODS, settings or Settings(), launcher, lambda: noon)
+    app = ExplorerApp(Plan(storage=str(storage), **plan), entries, settings or Settings(), launcher, lambda: noon)
     return app, launcher
 
 

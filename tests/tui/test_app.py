@@ -134,7 +134,8 @@ async def test_enter_runs_only_the_highlighted_method_and_then_shows_its_details
         await pilot.press("y")
         assert app.clipboard == shown
         await pilot.press("escape", "up", "i")
-        assert isinstance(app.screen, ExploreScreen), "nothing is known of it yet"
+        page = str(app.screen.query_one("#text", Static).content)
+        assert page.startswith("tensorstore: one at a time"), "nothing was measured of it yet, but it has a help page"
 
 
 async def test_every_warning_is_in_the_details_where_the_line_above_says(

@@ -87,7 +87,7 @@ def test_a_failed_method_exits_with_1_and_the_others_are_reported(
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        (("--methods", "pytroch"), ("pytroch", "choose from six, cells, all, pytorch")),
+        (("--methods", "pytroch"), ("pytroch", "choose from six, cells, pytorch-family, ")),
         (("--methods", ","), ("no method is selected",)),
         (("--codec", "lzma"), ("lzma", "gzip, zstd, blosc-lz4, blosc-zstd")),
         (("--codec", "gzip:10"), ("level '10'", "1 to 9")),
@@ -305,6 +305,17 @@ def test_methods_lists_every_method_with_its_switches() -> None:
     assert re.search(r"t5x +● ● ● +128 at a time, chunks of 64MiB, gzip:1", "\n".join(lines))
     assert re.search(r"tensorstore +· · · +one at a time, 64x64 tiles, uncompressed", "\n".join(lines))
     assert sum("●" in line or "· · ·" in line for line in lines) >= 8
+
+
+def test_methods_explains_one_as_a_page_or_as_json() -> None:
+    text = ckpt_tui("methods", "pytorch-mmap").stdout
+    assert text.startswith("pytorch-mmap: torch.load(mmap=True)")
+    assert "\nFIDELITY\n" in text
+    assert "loads lazily: yes" in text
+    known = json.loads(ckpt_tui("methods", "--format", "json").stdout)
+    assert {(row["name"], row["family"], row["unavailable"]) for row in known} > {("direct", "PyTorch", None)}
+    refused = ckpt_tui("methods", "nonesuch")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
 
 
 def test_models_lists_every_preset() -> None:

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backends.methods import registry
 from state.command_line import run_command
 from state.optimizations import CODEC_LEVELS, Codec
 from state.plan import CELL_NAMES, SIX, Plan
@@ -48,7 +49,7 @@ def test_the_command_line_makes_the_same_plan(plan: Plan, precision: float | Non
     @click.command()
     @plan_options
     def command(**options: Any) -> None:
-        made.append(make_plan(available=(*SIX, *CELL_NAMES), **options))
+        made.append(make_plan(entries=registry.entries(), **options))
 
     words = shlex.split(run_command(plan))
     result = CliRunner().invoke(command, words[2:], catch_exceptions=False)

@@ -7,11 +7,13 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from backends.methods import registry
+from backends.methods.registry import Entry, Family
 from state.environment import FileSystem
 from state.events import RunInterrupted, RunRefused
 from state.run import Failure
 from state.settings import Settings, ThemeName
-from tests.tui.scripted import METHODS, Script, explorer, failing, filled, fixed_request, held_in, smooth
+from tests.tui.scripted import METHODS, Script, explorer, failing, filled, fixed_request, held_in, smooth, stalling
 from tui.widgets.method_table import MethodTable
 
 SIZES = [(80, 24), (120, 36), (200, 60)]
@@ -25,6 +27,7 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("backends.host.new_request", fixed_request)
     monkeypatch.setattr("backends.storage.filesystem_of", lambda folder: FileSystem("ext4"))
+    monkeypatch.setattr("backends.methods.page.metadata.version", lambda name: "1.0")
     monkeypatch.setattr("tui.app.data_folder", lambda: Path("/home/me/.local/share/ckpt-tui"))
     monkeypatch.setattr("tui.app.settings_file", lambda: Path("/home/me/.config/ckpt-tui/settings.toml"))
     monkeypatch.setattr("tui.screens.export.Path.cwd", lambda: Path("/home/me"))
@@ -93,6 +96,54 @@ def test_state(state: str, size: tuple[int, int], snap_compare: Snap) -> None:
     script, act = STATES[state]
     app, _ = explorer(Path(), script, repeats=3)
     assert snap_compare(app, terminal_size=size, run_before=act)
+
+
+def many() -> dict[str, Entry]:
+    """As many methods as there may be, some of which cannot run here, whatever is installed."""
+    families: dict[Family, tuple[str, ...]] = {
+        "PyTorch": ("pytorch-tuned", "safetensors", "dcp", "dcp-async", "dcp-safetensors", "direct"),
+        "TensorStore": tuple(f"{name}{suffix}" for name in ("zarr3", "ocdbt") for suffix in ("", "+compression")),
+        "JAX": ("jax", "orbax", "orbax-async"),
+        "other": tuple(f"another-{number}" for number in range(1, 7)),
+    }
+    own = registry.entries()
+    found = {name: own[name] for name in METHODS}
+    for family, names in families.items():
+        requires = ("no_such_library",) if family == "JAX" else ()
+        for name in names:
+            found[name] = Entry(
+                name, "x_gone:Mine", f"{family} by {name}", family, requires, f"ckpt-tui[{family.lower()}]", "somebody"
+            )
+    return found
+
+
+async def page_of_what_is_missing(pilot: Pilot[None]) -> None:
+    await filled(pilot)
+    pilot.app.screen.query_one(MethodTable).highlight("orbax")
+    await pressing("enter")(pilot)
+
+
+MANY: dict[str, Act] = {
+    "first-start": pressing(),
+    "presets": pressing("p", "down"),
+    "filter": pressing("r", "slash", *"zarr"),
+    "end-of-the-list": pressing("r", "end"),
+    "page-of-what-is-missing": page_of_what_is_missing,
+    "stall-chart": pressing("r", "v", "v", "v", "v"),
+}
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("state", MANY)
+def test_many_methods(state: str, size: tuple[int, int], snap_compare: Snap) -> None:
+    methods = ("pytorch", "ts+chunks", "zarr3", "dcp", "dcp-async", "direct")
+    app, _ = explorer(Path(), stalling("dcp-async"), entries=many(), methods=methods, repeats=3)
+    assert snap_compare(app, terminal_size=size, run_before=MANY[state])
+
+
+def test_many_methods_on_a_large_screen(snap_compare: Snap) -> None:
+    app, _ = explorer(Path(), entries=many())
+    assert snap_compare(app, terminal_size=(200, 60), run_before=pressing("r"))
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")

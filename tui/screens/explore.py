@@ -24,7 +24,7 @@ from state.run import Limits, Run
 from state.steps import SWITCHES
 from state.units import format_bytes, format_rate, share_argument, size_argument
 from tui.actions import ACTIONS
-from tui.rows import Glyphs, Row, heading, rows
+from tui.rows import Glyphs, Row, rows
 from tui.views import TITLES, VIEWS, View
 from tui.widgets.live_strip import LiveStrip
 from tui.widgets.pane import Pane
@@ -32,6 +32,8 @@ from tui.widgets.pane import Pane
 if TYPE_CHECKING:
     from textual.widgets import OptionList
 
+    from backends.methods.registry import Entry
+    from tui.widgets.method_search import MethodSearch
     from tui.widgets.method_table import MethodTable
 
 MIN_COLUMNS: Final = 60
@@ -71,6 +73,7 @@ class ExploreScreen(Screen[None]):
     """Draws an `Explorer`, and turns keys and clicks into messages for the app.
 
     Args:
+        entries: What is known of every method.
         glyphs: The signs to draw with.
         keys: Action -> key, for the labels of the switches.
         ascii_only: Draw bars and borders with plain characters.
@@ -88,8 +91,12 @@ class ExploreScreen(Screen[None]):
     class Filled(Message):
         """Every pane has its content."""
 
-    def __init__(self, glyphs: Glyphs, keys: Mapping[str, str], *, ascii_only: bool) -> None:
+    def __init__(
+        self, entries: "Mapping[str, Entry]", glyphs: Glyphs, keys: Mapping[str, str], *, ascii_only: bool
+    ) -> None:
         super().__init__(classes="-ascii" if ascii_only else "")
+        self._entries = entries
+        self._missing: dict[str, str] = {}
         self._glyphs = glyphs
         self._keys = keys
         self._ascii_only = ascii_only
@@ -135,14 +142,15 @@ class ExploreScreen(Screen[None]):
         from textual.widgets import Footer, OptionList, RichLog
 
         from tui.widgets.chart import Chart
-        from tui.widgets.method_table import MethodTable
+        from tui.widgets.method_search import MethodSearch
         from tui.widgets.switch_row import SwitchRow
 
+        self._missing = {name: words for name, entry in self._entries.items() if (words := ", ".join(entry.missing))}
         switches = [SwitchRow(switch, self._keys[switch], ascii_only=self._ascii_only) for switch in SWITCHES]
         contents: dict[str, tuple[Widget, ...]] = {
             "switches": (*switches, Static(id="cell")),
             "setup": (OptionList(id="setup"),),
-            "methods": (Static(id="heading"), MethodTable(self._glyphs)),
+            "methods": (MethodSearch(self._entries, self._glyphs),),
             "chart": (VerticalScroll(Chart(ascii_only=self._ascii_only), id="chart-scroll"),),
             "log": (RichLog(id="log", max_lines=1000, wrap=True, min_width=0),),
         }
@@ -161,6 +169,12 @@ class ExploreScreen(Screen[None]):
         from tui.widgets.method_table import MethodTable
 
         return self.query_one(MethodTable)
+
+    @property
+    def _methods(self) -> "MethodSearch":
+        from tui.widgets.method_search import MethodSearch
+
+        return self.query_one(MethodSearch)
 
     @property
     def current(self) -> Row | None:
@@ -216,12 +230,11 @@ class ExploreScreen(Screen[None]):
             self.query_one(RichLog).write(line)
 
     def _show_rows(self, explorer: Explorer, *, all_again: bool = False) -> None:
-        table = self._table
         newest = self.shown.run_id if self.shown is not None else ""
-        table.show(rows(explorer, self.results, newest), all_again=all_again)
+        self._methods.show(rows(explorer, self.results, newest, self._missing), all_again=all_again)
         if explorer.cell != self._cell:
             self._cell = explorer.cell
-            table.highlight(explorer.cell)
+            self._table.highlight(explorer.cell)
 
     def _show_settings(self, explorer: Explorer) -> None:
         """Everything that only people change: title, switches, setup, command line, advice."""
@@ -246,7 +259,7 @@ class ExploreScreen(Screen[None]):
         self.query_one("#cell", Static).update(self._cell_words(explorer))
         self._show_setup(plan)
         try:
-            command = run_command(explorer.twin)
+            command = run_command(explorer.twin, explorer.groups)
         except RequestError as error:
             command = str(error)
         self.query_one("#command", Static).update(
@@ -330,8 +343,7 @@ class ExploreScreen(Screen[None]):
     def _draw_again(self) -> None:
         if self._explorer is None or not self._drawable:
             return
-        width = self._table.scrollable_content_region.width
-        self.query_one("#heading", Static).update(heading(width, self._glyphs))
+        self._methods.draw_heading()
         self._show_rows(self._explorer, all_again=True)
         self._show_chart()
 
@@ -347,6 +359,12 @@ class ExploreScreen(Screen[None]):
         if self.has_class("-compact"):
             self.action_show_pane("chart")
         self._show_chart()
+
+    def action_search(self) -> None:
+        """Narrow the table of methods."""
+        if not self._table.is_on_screen:
+            self.action_show_pane("methods")
+        self._methods.search()
 
     def action_log(self) -> None:
         """Show the log in the chart's place, or the chart again."""

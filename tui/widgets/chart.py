@@ -9,7 +9,7 @@ from textual.widgets import Static
 from state.export import speedup_words
 from state.limits import limit_s
 from state.plan import OPERATIONS
-from state.results import MethodResult
+from state.results import MethodResult, OperationSummary
 from state.run import Run
 from state.units import format_bytes, format_seconds
 from tui.charts import Bar, Mark, bar_lines, labels_of
@@ -22,7 +22,7 @@ _LINES: Final = {False: "│", True: "|"}
 
 
 class Chart(Static):
-    """Bars of everything that was measured so far, in one of four views.
+    """Bars of everything that was measured so far, in one of five views.
 
     Args:
         ascii_only: Draw with plain characters.
@@ -53,6 +53,8 @@ class Chart(Static):
             return
         for number in range(1, len(VIEWS)):
             other = VIEWS[(VIEWS.index(view) + number) % len(VIEWS)]
+            if other == "stall" and not _any_stalls_less(results):
+                continue  # it would be the chart of save times once more
             more = self._part(results, other, width)
             if not more or len(parts) // 2 + len(more) // 2 + 2 * number > height:
                 break
@@ -83,6 +85,9 @@ class Chart(Static):
                 for r in results
                 if r.stored_bytes is not None
             ]
+        if view == "stall":
+            stalls_s = [(r.method, _stall_s(r.save)) for r in results if r.save is not None]
+            return [Bar(method, stall_s, format_seconds(stall_s), glyphs["save"]) for method, stall_s in stalls_s]
         bars = []
         for result in results:
             for operation, summary in (("save", result.save), ("load", result.load)):
@@ -97,6 +102,15 @@ class Chart(Static):
         if bars and device_s is not None:
             bars.append(Bar("plain file", device_s, format_seconds(device_s), glyphs["limit"]))
         return bars
+
+
+def _stall_s(save: OperationSummary) -> float:
+    """Without asynchrony training waits for the whole save."""
+    return save.median_s if save.stall_median_s is None else save.stall_median_s
+
+
+def _any_stalls_less(results: tuple[MethodResult, ...]) -> bool:
+    return any(result.save is not None and result.save.stall_median_s is not None for result in results)
 
 
 def _nothing(results: tuple[MethodResult, ...], view: View) -> str:

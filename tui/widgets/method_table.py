@@ -15,7 +15,8 @@ class MethodTable(LineTable):
         glyphs: The signs to draw with.
     """
 
-    DEFAULT_CSS = "MethodTable { scrollbar-size: 0 0; }"
+    #: Room for the scroll bar is kept: the columns must not change when a search leaves a few rows.
+    DEFAULT_CSS = "MethodTable { scrollbar-size: 0 1; scrollbar-gutter: stable; scrollbar-background: $background; }"
 
     class Opened(Message):
         """Somebody opened the highlighted method by enter or by a double click."""
@@ -39,10 +40,12 @@ class MethodTable(LineTable):
     def show(self, rows: tuple[Row, ...], *, all_again: bool = False) -> None:
         """Draw the rows; only those that changed, unless the width did."""
         width = self.line_width
-        if len(rows) != len(self._rows):
+        methods = [row.method for row in rows]
+        if methods != [row.method for row in self._rows]:
+            here = self.current.method if self.current is not None else ""
             self.clear_options()
-            self.add_options([Option(line(row, width, self._glyphs), id=None) for row in rows])
-            self.highlighted = 0 if rows else None
+            self.add_options([Option(line(row, width, self._glyphs)) for row in rows])
+            self.highlighted = methods.index(here) if here in methods else 0 if rows else None
         else:
             for number, (row, old) in enumerate(zip(rows, self._rows, strict=True)):
                 if all_again or row != old:

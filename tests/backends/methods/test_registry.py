@@ -1,6 +1,5 @@
 """Names of methods, ours and those of other packages."""
 
-import ast
 import itertools
 import re
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from backends.methods import registry
+from backends.methods.page import SECTIONS, docstring, sections
 from backends.methods.pytorch import PyTorch
 from backends.methods.registry import Entry, create, entries
 from backends.methods.tensorstore import TensorStore
@@ -21,8 +21,6 @@ from state.plan import SIX, Plan
 ROOT = Path(__file__).parents[3]
 OWN = {name: entry for name, entry in entries().items() if entry.provider == "ckpt-tui"}
 TARGETS = sorted({entry.target for entry in OWN.values()})
-#: What a help page answers, in this order.
-SECTIONS = ["What it does", "Defaults", "Fidelity", "Sources"]
 #: Module of another package -> its source. `x_gone` is missing.
 MODULES = {
     "x_mine": "from backends.methods.pytorch import PyTorch\nclass Mine(PyTorch): pass",
@@ -75,22 +73,11 @@ def test_what_a_method_needs_beyond_our_own_packages_is_an_extra_that_exists() -
             assert extra[1] in project["optional-dependencies"]
 
 
-def help_page(target: str) -> str:
-    """The docstring of a method's class, read without an import."""
-    module, _, name = target.partition(":")
-    tree = ast.parse((ROOT / f"{module.replace('.', '/')}.py").read_text())
-    (found,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
-    return ast.get_docstring(found) or ""
-
-
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_method_has_a_help_page(target: str) -> None:
-    page = help_page(target)
-    sections = re.split(rf"^({'|'.join(SECTIONS)}):\n", page, flags=re.MULTILINE)
-    assert sections[1::2] == SECTIONS, f"the docstring of {target} lacks a section"
-    for heading, text in zip(sections[1::2], sections[2::2], strict=True):
-        assert re.match(r" {4}\S", text), f"{heading} of {target} is empty"
-    assert "https://" in sections[-1], f"{target} names no source"
+    _, found = sections(docstring(Entry("", target, "")))
+    assert tuple(found) == SECTIONS, f"the docstring of {target} lacks a section"
+    assert "https://" in found["Sources"], f"{target} names no source"
 
 
 @pytest.mark.parametrize("name", ["nonesuch", "", "Pytorch", "six", "t5x "])
@@ -127,7 +114,8 @@ def test_a_method_that_cannot_be_imported_is_unavailable_and_names_its_provider(
 
 def test_listing_methods_imports_no_library() -> None:
     code = (
-        "import sys; from backends.methods.registry import entries; [e.unavailable for e in entries().values()];"
+        "import sys; from backends.methods.registry import entries; from backends.methods.page import page;"
+        "[page(e) for e in entries().values()];"
         "sys.exit(bool({'torch', 'tensorstore', 'numpy', 'backends.methods.base'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

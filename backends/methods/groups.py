@@ -1,0 +1,46 @@
+"""Names for several methods at once, as people ask for them. Imports no library."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+from state.plan import CELL_NAMES, SIX
+
+if TYPE_CHECKING:
+    from backends.methods.registry import Entry
+
+#: The best of every family by what they cost and what they keep: the first to try for a training code.
+FASTEST: Final = (
+    "direct",
+    "safetensors",
+    "pytorch-tuned",
+    "dcp",
+    "ts+concurrency+chunks",
+    "zarr3",
+    "ocdbt",
+    "jax",
+    "orbax",
+)
+_FAMILIES: Final = {"pytorch-family": "PyTorch", "tensorstore-family": "TensorStore", "jax-family": "JAX"}
+#: Group -> what it is, in the order in which people see them.
+GROUPS: Final = {
+    "six": "the study that this continues",
+    "cells": "every setting of the three switches",
+    "pytorch-family": "PyTorch's tensors as they are",
+    "tensorstore-family": "zarr and OCDBT, by TensorStore",
+    "jax-family": "JAX and Orbax",
+    "fastest": "the best of every family",
+    "all": "whatever can run here",
+}
+
+
+def groups(entries: "Mapping[str, Entry]") -> dict[str, tuple[str, ...]]:
+    """Every group with its methods; only what can run here is in one, so a group may be empty.
+
+    Args:
+        entries: Every method there is, in the order in which people see them.
+    """
+    ready = {name: entry for name, entry in entries.items() if entry.unavailable is None}
+    members: dict[str, tuple[str, ...]] = {"six": SIX, "cells": CELL_NAMES, "fastest": FASTEST, "all": tuple(ready)}
+    for group, family in _FAMILIES.items():
+        members[group] = tuple(name for name, entry in ready.items() if entry.family == family)
+    return {group: tuple(name for name in members[group] if name in ready) for group in GROUPS}

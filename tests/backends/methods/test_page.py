@@ -1,0 +1,57 @@
+"""Help pages, and what methods can do, without their libraries."""
+
+import re
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from backends.methods.ability import Ability, ability
+from backends.methods.page import SECTIONS, docstring, page
+from backends.methods.registry import Entry, entries
+from state.errors import UnavailableError
+
+
+def test_a_page_says_what_it_is_comes_from_and_does() -> None:
+    text = page(entries()["dcp"])
+    assert text.startswith("dcp: distributed checkpoint")
+    assert "family: PyTorch, from ckpt-tui 0" in text
+    assert "with: torch 2" in text
+    positions = [text.index(f"\n{heading.upper()}\n") for heading in SECTIONS]
+    assert positions == sorted(positions)
+    assert len(re.findall(r"^https://", text, re.MULTILINE)) > 1, "each source in a line of its own"
+
+
+def test_a_page_says_what_to_install_instead_of_a_version() -> None:
+    entry = msgspec.structs.replace(entries()["dcp"], requires=("no_such_library",), install="ckpt-tui[x]")
+    assert "cannot run here: it needs the package no_such_library: pip install 'ckpt-tui[x]'" in page(entry)
+
+
+def test_another_packages_method_is_read_without_running_a_line_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x_pack").mkdir()
+    (tmp_path / "x_pack" / "__init__.py").write_text("raise RuntimeError('imported')")
+    text = '"""Mine.\n\n    Fidelity:\n        Full."""'
+    (tmp_path / "x_pack" / "deep.py").write_text(f"raise RuntimeError\nclass Mine:\n    {text}")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert docstring(Entry("mine", "x_pack.deep:Mine", "")).startswith("Mine.")
+    assert page(Entry("mine", "x_pack.deep:Mine", "half a sentence")).endswith("Mine.\n\nFIDELITY\nFull.")
+    assert "x_pack" not in sys.modules
+
+
+@pytest.mark.parametrize("target", ["x_gone:Mine", "json:Nonesuch", "sys:Mine", "backends.nonesuch:Mine", "", "a..b:C"])
+def test_a_source_that_cannot_be_read_leaves_the_rest_of_the_page(target: str) -> None:
+    assert page(Entry("mine", target, "half a sentence", provider="x")) == (
+        "mine: half a sentence\nfamily: other, from x"
+    )
+
+
+def test_a_child_tells_what_a_method_can_do() -> None:
+    assert ability("dcp-async") == Ability(("cpu", "cuda"), None, syncs_itself=True, lazy_load=False, asynchronous=True)
+
+
+def test_a_method_that_cannot_be_asked_says_why() -> None:
+    with pytest.raises(UnavailableError, match=r"nonesuch cannot be asked.*there is no method"):
+        ability("nonesuch")

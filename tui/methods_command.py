@@ -1,0 +1,109 @@
+"""`ckpt-tui methods`: which there are, and everything about one."""
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import click
+import msgspec
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from backends.methods import registry
+from backends.methods.ability import Ability, ability
+from backends.methods.groups import groups
+from backends.methods.page import page
+from backends.methods.registry import Entry
+from state.errors import RequestError, UnavailableError
+from state.optimizations import CELLS, FORMATS
+from tui.output import json_format_option, standard_output
+from tui.report import standard_console
+
+
+@click.command()
+@click.argument("name", required=False)
+@json_format_option
+def methods(name: str | None, output: str) -> int:
+    """List the methods by family, or explain the method NAME: what it does, its defaults, how true it is to upstream.
+
+    What NAME can do (devices, dtypes, asynchronous or not) is asked of a process that imports its library.
+    """
+    entries = registry.entries()
+    if name is None:
+        with standard_output():
+            if output == "json":
+                _print_json([_document(entry) for entry in entries.values()])
+            else:
+                _print_list(entries)
+        return 0
+    if name not in entries:
+        raise RequestError(f"there is no method {name!r}", "see ckpt-tui methods")
+    entry = entries[name]
+    can: Ability | None = None
+    why = entry.unavailable
+    if why is None:
+        try:
+            can = ability(name)
+        except UnavailableError as error:
+            why = str(error)
+    with standard_output():
+        if output == "json":
+            _print_json({**_document(entry), "unavailable": why, "ability": can, "page": page(entry)})
+        else:
+            lines = [page(entry), "", *(_ability_lines(can) if can is not None else ())]
+            standard_console().print("\n".join(lines).rstrip(), markup=False, highlight=False)
+    return 0
+
+
+def _document(entry: Entry) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(entry), "unavailable": entry.unavailable}
+
+
+def _print_json(document: object) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+
+
+def _print_list(entries: Mapping[str, Entry]) -> None:
+    """A table with a part for each family; on is a filled circle."""
+    table = Table(box=box.SIMPLE, padding=(0, 1), pad_edge=False)
+    table.add_column("method", no_wrap=True)
+    table.add_column("c k z", no_wrap=True)
+    table.add_column("what it does")
+    for family in dict.fromkeys(entry.family for entry in entries.values()):
+        table.add_section()
+        table.add_row(f"[bold]{family}[/]")
+        for entry in entries.values():
+            if entry.family == family:
+                table.add_row(f"  {entry.name}", _marks(entry.name), escape(f"{entry.summary}{_lack(entry)}"))
+    console = standard_console()
+    console.print(table)
+    words = (
+        "c concurrency, k chunking, z compression: ● on, · off. Their values where on: --concurrency, --chunk-size, "
+        "--codec.",
+        f"Groups for --methods: {_group_words(groups(entries).items())}.",
+        "ckpt-tui methods NAME explains one.",
+    )
+    console.print(*words, sep="\n", markup=False, highlight=False)
+
+
+def _marks(name: str) -> str:
+    switches = CELLS.get(name) or FORMATS.get(name)
+    return " ".join("●" if on else "·" for on in switches) if switches else ""
+
+
+def _lack(entry: Entry) -> str:
+    return f" (unavailable: it {entry.unavailable})" if entry.unavailable else ""
+
+
+def _group_words(found: Iterable[tuple[str, tuple[str, ...]]]) -> str:
+    return ", ".join(f"{group} ({len(members)})" for group, members in found)
+
+
+def _ability_lines(can: Ability) -> Iterable[str]:
+    yield "WHAT IT CAN DO"
+    yield f"    devices: {', '.join(can.devices)}"
+    yield f"    dtypes: {', '.join(can.dtypes) if can.dtypes is not None else 'all'}"
+    yield f"    asynchronous: {'yes, training goes on before the checkpoint is written' if can.asynchronous else 'no'}"
+    yield f"    syncs its files itself: {'yes' if can.syncs_itself else 'no, we do, under the clock'}"
+    yield f"    loads lazily: {'yes, and is read through, under the clock' if can.lazy_load else 'no'}"
