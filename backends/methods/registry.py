@@ -92,14 +92,7 @@ _PYTORCH: Final = (
     Entry("direct", "backends.methods.direct:Direct", "safetensors past the page cache, in large blocks", "PyTorch"),
 )
 _JAX: Final = (
-    Entry(
-        "jax",
-        "backends.methods.jax:JAX",
-        "JAX's own array serialization: zarr 3 in one store",
-        "JAX",
-        requires=("jax", "flatbuffers"),
-        install="ckpt-tui[jax]",
-    ),
+    Entry("jax", "backends.methods.jax:JAX", "JAX's own array serialization: zarr 3 in one store", "JAX"),
     Entry(
         "orbax",
         "backends.methods.orbax:Orbax",
