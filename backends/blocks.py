@@ -6,7 +6,7 @@ the other.
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -84,7 +84,13 @@ def in_blocks(
                 pass
             raise
 
-    jobs = [threads.submit(work, slot) for slot in range(pattern.depth)]
-    errors = [error for job in jobs if (error := job.exception()) is not None]
-    if errors:
-        raise errors[0]
+    jobs: list[Future[None]] = []
+    try:
+        jobs += (threads.submit(work, slot) for slot in range(pattern.depth))
+        wait(jobs)
+    finally:  # whatever interrupts the waiting, the file stays open until nobody uses it
+        for _ in starts:
+            pass
+        wait(jobs)
+    for job in jobs:
+        job.result()

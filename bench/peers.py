@@ -9,7 +9,6 @@ round. What stands below the table is asked of `direct` and answered from it.
 
 import asyncio
 import contextlib
-import random
 import shutil
 import statistics
 import sys
@@ -75,13 +74,11 @@ def put_together(rounds: Sequence[Run], plan: Plan) -> Run:
 async def measure(plan: Plan, rounds: int) -> tuple[Run, Times]:
     """All rounds, and the times of fio."""
     launcher, runs, fio_s = Launcher(), list[Run](), Times()
-    dice = random.Random(plan.seed)
     folder = Path(tempfile.mkdtemp(dir=plan.storage))
     try:
         for number in range(1, rounds + 1):
-            methods = list(plan.methods)
-            dice.shuffle(methods)
-            run = await measure_round(launcher, msgspec.structs.replace(plan, methods=tuple(methods)))
+            # Another seed is another order, of the limit, too, and other weights of the same kind.
+            run = await measure_round(launcher, msgspec.structs.replace(plan, seed=plan.seed + number))
             runs.append(run)
             if shutil.which("fio") is not None and run.model is not None:
                 rates = fio(run.model.logical_bytes, folder, patterns(run), "libaio")
@@ -115,7 +112,7 @@ def table(run: Run, times: Times) -> Table:
     grid = Table(box=box.SIMPLE, padding=(0, 1), pad_edge=False)
     grid.add_column("method", no_wrap=True)
     headings = [f"{op} {what}" for op in OPERATIONS for what in ("s", "of limit", f"/ {OURS}", "memory")]
-    for heading in (*headings, "size", "stall s"):
+    for heading in (*headings, "cache", "size", "stall s"):
         grid.add_column(heading, justify="right")
     results = {result.method: result for result in method_results(run)}
     names = dict.fromkeys(name for name, _ in times)
@@ -126,7 +123,7 @@ def table(run: Run, times: Times) -> Table:
 
 
 def cells(name: str, operation: Operation, times: Times, result: MethodResult | None) -> tuple[str, str, str, str]:
-    """Median with its interval, share of the limit, times of ours, and memory beyond what was resident."""
+    """Median with its interval, share of the limit, times of ours, and memory beyond the model."""
     samples = times.get((name, operation))
     summary = summarise(samples or ())
     if samples is None or summary is None:
@@ -136,8 +133,11 @@ def cells(name: str, operation: Operation, times: Times, result: MethodResult | 
     share = f"{statistics.median(limit_s) / summary.median:.2f}" if limit_s else ""
     against = factor_words(samples, ours_s) if ours_s and name != OURS else ""
     figures = result.of(operation) if result is not None else None
-    memory = figures.extra_rss_bytes if figures is not None else None
-    return f"{format_seconds(summary.median)}{span}", share, against, format_bytes(memory) if memory is not None else ""
+    extra_bytes = figures.extra_rss_bytes if figures is not None else None
+    if result is not None and extra_bytes is not None and operation == "load":
+        extra_bytes = max(0, extra_bytes - (result.logical_bytes or 0))  # the loaded copy is what a load is for
+    memory = format_bytes(extra_bytes) if extra_bytes is not None else ""
+    return f"{format_seconds(summary.median)}{span}", share, against, memory
 
 
 def factor_words(samples: Sequence[float], reference_s: Sequence[float]) -> str:
@@ -156,12 +156,13 @@ def interval(samples: Sequence[float], reference_s: Sequence[float]) -> tuple[fl
     return ends[0], estimate.factor, ends[1]
 
 
-def sizes(result: MethodResult | None) -> tuple[str, str]:
-    """Bytes on disk, and the stall of an asynchronous save."""
+def sizes(result: MethodResult | None) -> tuple[str, str, str]:
+    """What was proven of the page cache, bytes on disk, and the stall of an asynchronous save."""
     if result is None or result.stored_bytes is None:
-        return "", ""
+        return "", "", ""
+    cache = result.load.cache if result.load is not None else None
     stall_s = result.save.stall_median_s if result.save is not None else None
-    return format_bytes(result.stored_bytes), format_seconds(stall_s) if stall_s is not None else ""
+    return cache or "", format_bytes(result.stored_bytes), format_seconds(stall_s) if stall_s is not None else ""
 
 
 def verdicts(times: Times) -> list[str]:

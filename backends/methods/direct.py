@@ -100,6 +100,8 @@ class Direct(Method):
         shards = split(tensors, self._shard_bytes)
         files = dict(zip(file_names(len(shards)), shards, strict=True))
         finals = [folder / name for name in files]
+        if present := [path.name for path in (*finals, folder / INDEX_NAME) if path.exists()]:
+            raise FileExistsError(errno.EEXIST, "it holds a checkpoint already: choose an empty folder", present[0])
         try:
             with Lanes(WRITES, _device(tensors)) as lanes:
                 for final, shard in zip(finals, files.values(), strict=True):

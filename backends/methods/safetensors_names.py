@@ -61,7 +61,8 @@ def unpack(tensors: StateDict, metadata: Mapping[str, str]) -> StateDict:
         ValueError: If the metadata are damaged.
     """
     names: dict[str, str] = json.loads(metadata.get(_NAMES_KEY, "{}"))
-    aliases = {alias: name for alias, name in metadata.items() if alias not in tensors and name in tensors}
+    told = {alias: name for alias, name in metadata.items() if alias not in (_FORMAT_KEY, _NAMES_KEY)}
+    aliases = {alias: name for alias, name in told.items() if alias not in tensors and name in tensors}
     stored = tensors | {alias: tensors[name] for alias, name in aliases.items()}
     return {names.get(name, name): tensor for name, tensor in stored.items()}
 

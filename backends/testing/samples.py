@@ -22,7 +22,19 @@ NAMES: Final = (
     *("../../x", "../x", "a/b", "a", "/", "\\", "", ".", "..", " ", "index.json", "Index.json", ".zarray", "0.0"),
     *("checkpoint.pt", "CON", "con", "Con", "A", "%41", "a%b", "?#|:*\"'<>$(id)`", "a\0b", "a\nb", "\0", "\r"),
     *("Gewicht-ß", "重み", "é", "e\u0301", "\U0001f9ca", "x" * 4000, "X" * 4000, "x" * 120, "x" * 121, "-rf", "~"),
-    *("w.__lock", ".__lock", "a.__lock/b", "\ud800", "__metadata__", ".metadata", "model.safetensors", "a.b", "a..b"),
+    *(
+        "w.__lock",
+        ".__lock",
+        "a.__lock/b",
+        "\ud800",
+        "__metadata__",
+        "format",
+        "pt",
+        ".metadata",
+        "model.safetensors",
+        "a.b",
+        "a..b",
+    ),
 )
 #: Names of folders that libraries take for URLs, patterns or escapes.
 FOLDERS: Final = ("with space", "a%41%2F", "a#b?c", "a|b:c", "ü-重", "..a", "q\"'")

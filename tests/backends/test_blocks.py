@@ -5,6 +5,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -42,6 +43,28 @@ def test_after_a_failure_nothing_begins_and_what_was_in_flight_has_ended() -> No
         in_blocks(threads, request, 0, 1000, Pattern(1, 2))
     assert len(begun) < 900
     assert set(begun) - set(ended) == {0}
+
+
+def test_an_interrupt_waits_for_what_is_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, ended = [], []
+
+    def request(slot: int, start: int, end: int) -> None:
+        begun.append(start)
+        time.sleep(0.05)
+        ended.append(start)
+
+    class Interrupted(ThreadPoolExecutor):
+        def submit(self, *arguments: Any, **named: Any) -> Any:
+            if begun:
+                raise KeyboardInterrupt
+            job = super().submit(*arguments, **named)
+            time.sleep(0.02)
+            return job
+
+    with Interrupted(2) as threads:
+        with pytest.raises(KeyboardInterrupt):
+            in_blocks(threads, request, 0, 100, Pattern(1, 2))
+        assert begun == ended == [0]
 
 
 def test_short_writes_and_reads_are_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

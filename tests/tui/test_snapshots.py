@@ -23,7 +23,8 @@ Act = Callable[[Pilot[None]], Awaitable[None]]
 
 @pytest.fixture(autouse=True)
 def same_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The storage is the working folder, whatever that is called and wherever it lies."""
+    """The storage is the working folder, whatever that is called and wherever it lies; no cursor blinks."""
+    monkeypatch.setattr("textual.widgets.Input._toggle_cursor", lambda self: None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("backends.host.new_request", fixed_request)
     monkeypatch.setattr("backends.storage.filesystem_of", lambda folder: FileSystem("ext4"))

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
 from backends.blocks import DIRECT, write_at
-from backends.methods import direct
+from backends.methods import direct, safetensors_shards
 from backends.methods.direct import READS, WRITES, Direct
 from backends.methods.safetensors_header import DamagedFileError
 from backends.methods.safetensors_shards import FILE_NAME, INDEX_NAME, file_names, split
@@ -118,6 +118,32 @@ def test_a_write_that_fails_is_raised_and_leaves_nothing(
     with pytest.raises(OSError, match=os.strerror(code)):
         Direct(shard_bytes).save(state, disk, durable=True)
     assert names(disk) == []
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_what_is_durable_is_synced_before_it_gets_its_name(
+    disk: Path, state: StateDict, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    done: list[str] = []
+    rename = Path.rename
+
+    def renaming(self: Path, target: Path) -> Path:
+        done.append(f"rename {target.name}")
+        return rename(self, target)
+
+    for module in (direct, safetensors_shards):
+        monkeypatch.setattr(module, "full_sync", lambda fd: done.append("sync"))
+    monkeypatch.setattr(Path, "rename", renaming)
+    Direct(SMALL_SHARDS).save(state, disk, durable=durable)
+    files = [f"rename {name}" for name in file_names(len(names(disk)) - 1)]
+    assert done == [*(["sync"] * len(names(disk)) if durable else ()), *files, f"rename {INDEX_NAME}"]
+
+
+def test_a_folder_with_a_checkpoint_is_refused_and_the_checkpoint_stays(disk: Path, state: StateDict) -> None:
+    Direct().save(state, disk, durable=False)
+    with pytest.raises(FileExistsError, match="choose an empty folder"):
+        Direct().save(state, disk, durable=False)
+    verify(Direct().load(disk, CPU), state, CPU)
 
 
 def test_a_failure_while_files_get_their_names_leaves_none(

@@ -13,7 +13,19 @@ from backends.methods.safetensors_names import DTYPES, pack, unpack
 from backends.tensors import verify
 from tests.backends.samples import bits, random_tensor
 
-AWKWARD = ["__metadata__", "format", "ckpt_tui.names", "ckpt_tui.name.x", "\ud800", "a\udfffb", "", "\0", "重み", "a/b"]
+AWKWARD = [
+    "__metadata__",
+    "format",
+    "pt",
+    "ckpt_tui.names",
+    "ckpt_tui.name.x",
+    "\ud800",
+    "a\udfffb",
+    "",
+    "\0",
+    "重み",
+    "a/b",
+]
 names = st.sampled_from(AWKWARD) | st.text(st.characters(exclude_categories=[]), max_size=6)
 
 
