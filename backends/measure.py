@@ -271,10 +271,11 @@ def canaries(tensors: Iterable[torch.Tensor]) -> dict[int, torch.Tensor]:
         tensors: All of a model, each once.
 
     Returns:
-        ``id`` of a tensor -> its copy: the first and the last, and others as far as the bound goes.
+        ``id`` of a tensor -> its copy: the smallest, the last, and others from the first as far as the bound goes.
     """
     everything = [tensor for tensor in tensors if tensor.nbytes]
-    copies: dict[int, torch.Tensor] = {}
+    smallest = min(everything, key=lambda tensor: tensor.nbytes, default=None)
+    copies = {id(smallest): smallest.clone()} if smallest is not None else {}
     room_bytes = _CANARY_BYTES
     for tensor in (*everything[-1:], *everything):
         if id(tensor) not in copies and tensor.nbytes <= room_bytes:

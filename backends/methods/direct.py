@@ -26,6 +26,7 @@ from backends.methods.safetensors_shards import INDEX_NAME, file_names, read_ind
 from backends.staging import Lanes, Parts, fresh_memory
 from backends.storage import full_sync, preallocate
 from backends.tensors import StateDict
+from state.errors import RequestError
 from state.plan import Plan
 from state.units import MIB
 
@@ -51,7 +52,8 @@ class Direct(Method):
         The file gets its whole place on the device first. Threads then gather tensors into aligned buffers and
         write them with O_DIRECT, so that copying one block overlaps with writing others and the page cache takes no
         part. The file is synced and renamed to its name at the very end: there is a whole checkpoint or none. Loading
-        reads the same blocks straight into the memory in which the tensors then live.
+        reads the same blocks straight into the memory in which the tensors then live: one allocation a file, which
+        stays as long as any of its tensors does.
 
     Defaults:
         Eight requests of 1 MiB in flight to write and four of 16 MiB to read, and files of up to 5 GB. On a file system
@@ -215,7 +217,15 @@ def _partial(final: Path) -> Path:
 
 
 def _device(tensors: StateDict) -> torch.device:
-    return next((tensor.device for tensor in tensors.values()), torch.device("cpu"))
+    """Where all tensors are.
+
+    Raises:
+        RequestError: If they are on several devices.
+    """
+    devices = {tensor.device for tensor in tensors.values()} or {_CPU}
+    if len(devices) > 1:
+        raise RequestError(f"its tensors are on {', '.join(map(str, devices))}", "move them to one device first")
+    return devices.pop()
 
 
 def _tensor(data: torch.Tensor, place: Place) -> torch.Tensor:

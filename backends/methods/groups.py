@@ -8,7 +8,7 @@ from state.plan import CELL_NAMES, SIX
 if TYPE_CHECKING:
     from backends.methods.registry import Entry
 
-#: The best of every family by what they cost and what they keep: the first to try for a training code.
+#: The first to try for a training code: of every library the way that promises most, not what was measured here.
 FASTEST: Final = (
     "direct",
     "safetensors",
@@ -28,7 +28,7 @@ GROUPS: Final = {
     "pytorch-family": "PyTorch's tensors as they are",
     "tensorstore-family": "zarr and OCDBT, by TensorStore",
     "jax-family": "JAX and Orbax",
-    "fastest": "the best of every family",
+    "fastest": "of every library the way to try first",
     "all": "whatever can run here",
 }
 

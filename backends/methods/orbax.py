@@ -1,14 +1,13 @@
 """Orbax, at once and in the background."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
 import jax
 import torch
-from orbax.checkpoint._src.serialization import tensorstore_utils
 from orbax.checkpoint.experimental import v1 as ocp
 
 from backends.methods.base import AsynchronousMethod
@@ -142,4 +141,8 @@ def _arrays(leaves: Leaves, state: StateDict) -> dict[str, jax.Array]:
 
 def _syncing(durable: bool) -> AbstractContextManager[object]:
     """Have the TensorStore contexts that Orbax makes during a save sync, as they do by default, or not."""
-    return patch.dict(tensorstore_utils._DEFAULT_OCDBT_TS_CONTEXT, {"file_io_sync": durable})
+    if durable:
+        return nullcontext()
+    from orbax.checkpoint._src.serialization import tensorstore_utils  # private: only where nothing public will do
+
+    return patch.dict(tensorstore_utils._DEFAULT_OCDBT_TS_CONTEXT, {"file_io_sync": False})

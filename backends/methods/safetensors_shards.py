@@ -69,7 +69,7 @@ def read_index(folder: Path) -> dict[str, frozenset[str] | None]:
         weight_map = msgspec.json.decode(path.read_bytes(), type=_Index).weight_map
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DamagedFileError(f"{INDEX_NAME} is no index ({error})") from None
-    if any(Path(file).name != file for file in weight_map.values()):
+    if any(Path(file).name != file or file in ("", "..") for file in weight_map.values()):
         raise DamagedFileError(f"{INDEX_NAME} names files outside of its folder")
     files = dict.fromkeys(sorted(weight_map.values()))
     return {file: frozenset(name for name, where in weight_map.items() if where == file) for file in files}

@@ -98,6 +98,13 @@ def test_an_asynchronous_save_has_three_times_and_must_have_taken_a_snapshot(
             load.load(disk / "checkpoint")
 
 
+def test_something_changes_even_of_a_model_of_large_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backends.measure._CANARY_BYTES", 10)
+    tensors = [torch.zeros(30), torch.zeros(20)]
+    assert list(canaries(tensors)) == [id(tensors[1])]
+    assert canaries([]) == {}
+
+
 def test_what_changes_during_a_save_is_bounded_and_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backends.measure._CANARY_BYTES", 40_000)
     sizes = (1, 0, 5_000, 100_000, 20_000, 30_000)
