@@ -4,6 +4,7 @@ The limit is measured with it (`backends.limits`), and `direct` saves and loads 
 the other.
 """
 
+import mmap
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -14,6 +15,7 @@ from typing import Final, NamedTuple
 DIRECT: Final = getattr(os, "O_DIRECT", 0)
 #: What direct requests must begin and end on, in the file and in memory. Devices ask for 512 or 4096 bytes.
 ALIGNMENT: Final = 4096
+_HUGE_PAGES: Final = getattr(mmap, "MADV_HUGEPAGE", None)
 
 
 class Pattern(NamedTuple):
@@ -26,6 +28,19 @@ class Pattern(NamedTuple):
 def align(size_bytes: int) -> int:
     """The next multiple of the alignment."""
     return -(-size_bytes // ALIGNMENT) * ALIGNMENT
+
+
+def buffers(size_bytes: int) -> mmap.mmap:
+    """Memory for requests, of at least one byte, that begins on a page.
+
+    It is asked for in huge pages: a request is then one piece of memory for the device and not hundreds, which can
+    halve the time that a virtual disk takes for it.
+    """
+    # Shared memory, which is what one gets without saying so, comes in small pages on most systems.
+    memory = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if _HUGE_PAGES is not None:
+        memory.madvise(_HUGE_PAGES)
+    return memory
 
 
 def open_file(path: Path, flags: int, *, direct: bool) -> int:

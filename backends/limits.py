@@ -1,10 +1,10 @@
 """The storage device's limit: what it gives a plain aligned writer or reader of the model's bytes.
 
 It goes through the protocol of every trial (`backends.measure`) and obeys the same rules as the methods. A durable save
-is one preallocated file, written past the page cache and synced; a cold load reads that file past the page cache into a
-few buffers that are used again and again, so nothing is kept and nothing but the device and the kernel's way to it is
-measured. This is how fio measures a device (https://fio.readthedocs.io, ``direct=1 end_fsync=1``). Where saves are
-buffered or loads are warm, the page cache is part of what methods get, so the limit goes through it as well.
+is one preallocated file, written past the page cache and synced; a cold load reads that file past the page cache. Both
+use the same buffers again and again, so nothing is gathered or kept and nothing but the device and the kernel's way to
+it is measured. This is how fio measures a device (https://fio.readthedocs.io, ``direct=1 end_fsync=1``). Where saves
+are buffered or loads are warm, the page cache is part of what methods get, so the limit goes through it as well.
 
 Which block size and how many requests at a time suit a device differs by a factor of two and more between devices.
 Some are tried before the clock starts, on a part of the bytes, and the best is taken.
@@ -12,7 +12,6 @@ Some are tried before the clock starts, on a part of the bytes, and the best is 
 
 import errno
 import math
-import mmap
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +20,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from backends.blocks import DIRECT, Pattern, in_blocks, open_file, read_at, write_at
+from backends.blocks import DIRECT, Pattern, buffers, in_blocks, open_file, read_at, write_at
 from backends.measure import Report, Trial
 from backends.storage import preallocate, sync_path, sync_tree
 from backends.tensors import VerificationError
 from state.plan import Operation, Plan
-from state.units import MIB
+from state.units import KIB, MIB
 
 FILE_NAME: Final = "limit.bin"
 #: How much each pattern may move before the clock, and how long all of them together may take.
@@ -40,12 +39,13 @@ _COMPARE_BYTES: Final = 16 * MIB
 #: The most promising first, since time may run out.
 PATTERNS: Final = (
     Pattern(MIB, 8),
+    Pattern(MIB, 16),
     Pattern(4 * MIB, 4),
-    Pattern(16 * MIB, 2),
     Pattern(4 * MIB, 1),
-    Pattern(16 * MIB, 4),
+    Pattern(256 * KIB, 32),
 )
 _MOST_THREADS: Final = max(pattern.depth for pattern in PATTERNS)
+#: All requests that may be in flight. Blocks divide it: none reaches beyond its end.
 _BUFFER_BYTES: Final = max(pattern.block_bytes * pattern.depth for pattern in PATTERNS)
 
 
@@ -63,7 +63,8 @@ class LimitTrial(Trial):
         super().__init__(plan, operation, report)
         self._source = source
         self._threads = ThreadPoolExecutor(_MOST_THREADS)
-        self._buffers = memoryview(mmap.mmap(-1, _BUFFER_BYTES if operation == "load" else mmap.PAGESIZE))
+        self._buffers = memoryview(buffers(_BUFFER_BYTES))
+        self._try_bytes = min(len(source), TRY_BYTES)
         # The page cache belongs to what is measured where saves are buffered and where loads are warm.
         self._through_cache = not self._durable if operation == "save" else plan.cache == "warm"
         self._direct = bool(DIRECT) and not self._through_cache
@@ -72,6 +73,8 @@ class LimitTrial(Trial):
 
     def _warm_up(self, folder: Path) -> None:
         """Bring up threads and buffers, and find the pattern that suits the device."""
+        content = self._source[:_BUFFER_BYTES]
+        self._buffers[: len(content)] = content
         try:
             self._choose(folder)
         except OSError as error:
@@ -85,7 +88,7 @@ class LimitTrial(Trial):
         path = folder.with_name(f"{folder.name}-{FILE_NAME}")
         try:
             if self._operation == "load":
-                self._write_file(path, self._source[:TRY_BYTES], PATTERNS[0])
+                self._write_file(path, self._try_bytes, PATTERNS[0])
                 sync_path(path)
             self._try_all(path)
         finally:
@@ -101,38 +104,38 @@ class LimitTrial(Trial):
                 self._pattern = pattern
             if time.perf_counter() - start_s > _TRY_S:
                 break
-        size_bytes = min(len(self._source), TRY_BYTES)
         self._tried = [
-            {**pattern._asdict(), "rate_bytes_per_s": size_bytes / time_s} for pattern, time_s in times_s.items()
+            {**pattern._asdict(), "rate_bytes_per_s": self._try_bytes / time_s} for pattern, time_s in times_s.items()
         ]
 
     def _try_write(self, path: Path, pattern: Pattern) -> float:
         path.unlink(missing_ok=True)
         start_s = time.perf_counter()
-        self._write_file(path, self._source[:TRY_BYTES], pattern)
+        self._write_file(path, self._try_bytes, pattern)
         if self._durable:
             sync_path(path)
         return time.perf_counter() - start_s
 
     def _try_read(self, path: Path, pattern: Pattern) -> float:
         start_s = time.perf_counter()
-        self._read_file(path, 0, min(len(self._source), TRY_BYTES), pattern)
+        self._read_file(path, self._try_bytes, pattern)
         return time.perf_counter() - start_s
 
     def _write(self, folder: Path) -> None:
-        self._write_file(folder / FILE_NAME, self._source, self._pattern)
+        self._write_file(folder / FILE_NAME, len(self._source), self._pattern)
 
     def _sync(self, folder: Path) -> None:
         sync_tree(folder)
 
     def _read(self, folder: Path) -> None:
-        self._read_file(folder / FILE_NAME, 0, len(self._source), self._pattern)
+        self._read_file(folder / FILE_NAME, len(self._source), self._pattern)
 
     def _verify(self, folder: Path) -> None:
-        """Compare the file with the source: what was read was not kept."""
+        """Compare the file with what was written: what was read was not kept."""
         with (folder / FILE_NAME).open("rb") as file:
             for start in range(0, len(self._source), _COMPARE_BYTES):
-                expected = np.frombuffer(self._source[start : start + _COMPARE_BYTES], np.uint8)
+                content = self._source[start % _BUFFER_BYTES :][: min(_COMPARE_BYTES, len(self._source) - start)]
+                expected = np.frombuffer(content, np.uint8)
                 if not np.array_equal(np.fromfile(file, np.uint8, _COMPARE_BYTES), expected):
                     raise VerificationError(f"the limit's file differs within 16 MiB of byte {start:,}")
 
@@ -153,19 +156,20 @@ class LimitTrial(Trial):
     def _synchronise(self) -> None:
         """Nothing works on its own: a request returns when it is done."""
 
-    def _write_file(self, path: Path, source: memoryview, pattern: Pattern) -> None:
+    def _write_file(self, path: Path, size_bytes: int, pattern: Pattern) -> None:
+        """Write the buffers, which hold the beginning of the model, again and again until the file is large enough."""
         fd = open_file(path, os.O_WRONLY | os.O_CREAT, direct=self._direct)
 
         def write(slot: int, start: int, end: int) -> None:
-            write_at(fd, source[start:end], start)
+            write_at(fd, self._buffers[start % _BUFFER_BYTES :][: end - start], start)
 
         try:
-            preallocate(fd, len(source))
-            in_blocks(self._threads, write, 0, len(source), pattern)
+            preallocate(fd, size_bytes)
+            in_blocks(self._threads, write, 0, size_bytes, pattern)
         finally:
             os.close(fd)
 
-    def _read_file(self, path: Path, start: int, end: int, pattern: Pattern) -> None:
+    def _read_file(self, path: Path, size_bytes: int, pattern: Pattern) -> None:
         fd = open_file(path, os.O_RDONLY, direct=self._direct)
 
         def read(slot: int, start: int, end: int) -> None:
@@ -173,7 +177,7 @@ class LimitTrial(Trial):
             read_at(fd, buffer[: end - start], start, end)
 
         try:
-            in_blocks(self._threads, read, start, end, pattern)
+            in_blocks(self._threads, read, 0, size_bytes, pattern)
         except EOFError as error:
             raise VerificationError(f"the limit's file is damaged: {error}") from None
         finally:

@@ -2,7 +2,6 @@
 
 import bisect
 import itertools
-import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -11,10 +10,7 @@ from typing import Self
 import numpy as np
 import torch
 
-from backends.blocks import Pattern
-
-#: Asked of fresh memory where the system has it: to make small pages can cost as much as the device takes to fill them.
-_HUGE_PAGES = getattr(mmap, "MADV_HUGEPAGE", None)
+from backends.blocks import Pattern, buffers
 
 
 class Lanes:
@@ -37,7 +33,7 @@ class Lanes:
             for stream in self._streams:
                 stream.wait_stream(torch.cuda.current_stream(device))  # what is saved may still be on its way
         else:
-            memory = fresh_memory(size_bytes * pattern.depth)
+            memory = torch.frombuffer(buffers(size_bytes * pattern.depth), dtype=torch.uint8)
         self.buffers = [memory[slot * size_bytes :][:size_bytes] for slot in range(pattern.depth)]
         self.views = [buffer.numpy().data for buffer in self.buffers]
 
@@ -62,9 +58,9 @@ class Lanes:
             start += len(piece)
         self._finish(slot)
 
-    def deliver(self, slot: int, target: torch.Tensor) -> None:
-        """Copy the beginning of a lane's buffer to where it belongs."""
-        self._copy(target, self.buffers[slot][: len(target)], slot)
+    def deliver(self, slot: int, offset: int, target: torch.Tensor) -> None:
+        """Copy what begins at an offset of a lane's buffer to where it belongs."""
+        self._copy(target, self.buffers[slot][offset : offset + len(target)], slot)
         self._finish(slot)
 
     def _copy(self, target: torch.Tensor, source: torch.Tensor, slot: int) -> None:
@@ -100,14 +96,3 @@ class Parts:
             if len(piece := part[max(0, start - begin) : end - begin]):
                 yield piece
             number += 1
-
-
-def fresh_memory(size_bytes: int) -> torch.Tensor:
-    """Bytes that begin on a page, in huge pages where the system has them. The memory lives as long as its tensors."""
-    if not size_bytes:
-        return torch.empty(0, dtype=torch.uint8)
-    # Shared memory, which is what one gets without saying so, comes in small pages on most systems.
-    memory = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if _HUGE_PAGES is not None:
-        memory.madvise(_HUGE_PAGES)
-    return torch.frombuffer(memory, dtype=torch.uint8)

@@ -215,9 +215,9 @@ def test_a_large_model_tries_a_part_of_its_bytes_only(disk: Path, monkeypatch: p
     seen: list[tuple[str, int]] = []
     read = LimitTrial._read_file
 
-    def note(self: LimitTrial, path: Path, start: int, end: int, pattern: Pattern) -> None:
-        seen.append((path.name, (end - start) >> 20))
-        read(self, path, start, end, pattern)
+    def note(self: LimitTrial, path: Path, size_bytes: int, pattern: Pattern) -> None:
+        seen.append((path.name, size_bytes >> 20))
+        read(self, path, size_bytes, pattern)
 
     monkeypatch.setattr(LimitTrial, "_read_file", note)
     bench = Bench(large, disk)
@@ -227,6 +227,19 @@ def test_a_large_model_tries_a_part_of_its_bytes_only(disk: Path, monkeypatch: p
     assert {size for _, size in seen[:-1]} == {1}
     assert FILE_NAME not in {name for name, _ in seen[:-1]}, "nobody reads the limit's own file before the clock"
     assert not list(disk.rglob(f"*-{FILE_NAME}"))
+
+
+def test_a_model_larger_than_the_buffers_is_written_as_its_beginning_again_and_again(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "_BUFFER_BYTES", 16 << 20)
+    monkeypatch.setattr(limits, "PATTERNS", PATTERNS[:2])
+    large = mmap.mmap(-1, (37 << 20) + mmap.PAGESIZE)
+    large[: 16 << 20] = os.urandom(16 << 20)
+    bench = Bench(memoryview(large), disk)
+    bench.save()
+    assert (bench.folder / FILE_NAME).read_bytes() == (large[: 16 << 20] * 3)[: len(large)]
+    assert isinstance(bench.load(), LoadResult)
 
 
 def test_a_real_run_measures_its_limits_and_every_row_has_its_share(small_model: Path, disk: Path) -> None:

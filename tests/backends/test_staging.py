@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends.blocks import ALIGNMENT, Pattern
-from backends.staging import Lanes, Parts, fresh_memory
+from backends.staging import Lanes, Parts
 
 CPU = torch.device("cpu")
 
@@ -35,17 +35,7 @@ def test_lanes_are_aligned_apart_and_no_larger_than_asked() -> None:
         lanes.gather(2, [torch.full((5,), 7, dtype=torch.uint8), torch.full((2,), 9, dtype=torch.uint8)])
         assert bytes(lanes.views[2][:8]) == bytes([7] * 5 + [9] * 2 + [0])
         target = torch.zeros(6, dtype=torch.uint8)
-        lanes.deliver(2, target)
-        assert target.tolist() == [7] * 5 + [9]
+        lanes.deliver(2, 1, target)
+        assert target.tolist() == [7] * 4 + [9] * 2
         lanes.threads.submit(int).result()
     assert threading.active_count() == before
-
-
-def test_fresh_memory_begins_on_a_page_and_outlives_its_maker() -> None:
-    memory = fresh_memory(10_000)
-    assert memory.data_ptr() % ALIGNMENT == 0
-    part = memory[100:200]
-    del memory
-    part.fill_(3)
-    assert int(part.sum()) == 300
-    assert len(fresh_memory(0)) == 0

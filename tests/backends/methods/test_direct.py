@@ -16,7 +16,7 @@ from transformers import AutoModel
 
 from backends.blocks import DIRECT, write_at
 from backends.methods import direct, safetensors_shards
-from backends.methods.direct import READS, WRITES, Direct
+from backends.methods.direct import BLOCKS, Direct
 from backends.methods.safetensors_header import DamagedFileError
 from backends.methods.safetensors_shards import FILE_NAME, INDEX_NAME, file_names, split
 from backends.tensors import StateDict, verify
@@ -96,8 +96,7 @@ def test_it_reads_files_of_the_library_whatever_their_header(disk: Path, state: 
 
 
 def test_buffers_are_bounded() -> None:
-    assert WRITES.block_bytes * WRITES.depth <= 256 * MIB
-    assert READS.block_bytes * READS.depth <= 256 * MIB
+    assert BLOCKS.block_bytes * BLOCKS.depth <= 256 * MIB
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
