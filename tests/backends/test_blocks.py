@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.blocks import ALIGNMENT, Pattern, align, in_blocks, read_at, write_at
+from backends.blocks import ALIGNMENT, Pattern, align, buffers, in_blocks, read_at, write_at
 
 
 @given(st.integers(0, 100), st.integers(0, 400), st.integers(1, 60), st.integers(1, 5))
@@ -25,6 +26,12 @@ def test_blocks_cover_everything_once_with_no_more_in_flight_than_asked(
     assert [byte for begin, end in spans for byte in range(begin, end)] == list(range(start, start + size))
     assert all(end - begin <= block_bytes for begin, end in spans)
     assert {slot for slot, _, _ in seen} <= set(range(depth))
+
+
+def test_buffers_begin_on_a_page_and_are_as_large_as_asked() -> None:
+    memory = buffers(3 * ALIGNMENT + 1)
+    assert len(memory) == 3 * ALIGNMENT + 1
+    assert np.frombuffer(memory, np.uint8).ctypes.data % ALIGNMENT == 0
 
 
 def test_after_a_failure_nothing_begins_and_what_was_in_flight_has_ended() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from safetensors import safe_open
@@ -20,7 +21,10 @@ from backends.methods.direct import BLOCKS, Direct
 from backends.methods.safetensors_header import DamagedFileError
 from backends.methods.safetensors_shards import FILE_NAME, INDEX_NAME, file_names, split
 from backends.tensors import StateDict, verify
+from state.plan import Plan
+from state.results import method_results
 from state.units import MIB
+from tests.backends.runs import measure
 from tests.backends.samples import CPU, REAL_FOLDER, folder_on_disk, random_tensor
 
 SMALL_SHARDS = 200_000
@@ -95,8 +99,21 @@ def test_it_reads_files_of_the_library_whatever_their_header(disk: Path, state: 
     verify(Direct().load(disk, CPU), {"b": torch.ones(3, dtype=torch.uint8), "a": torch.ones(5)}, CPU)
 
 
-def test_buffers_are_bounded() -> None:
-    assert BLOCKS.block_bytes * BLOCKS.depth <= 256 * MIB
+@pytest.mark.skipif(not psutil.LINUX, reason="nobody tells the peak of a process's memory there")
+def test_memory_beyond_the_model_is_that_of_the_buffers(disk: Path) -> None:
+    run, _ = measure(Plan(model=str(REAL_FOLDER), storage=str(disk), repeats=1, methods=("direct",)))
+    (result,) = method_results(run)
+    assert result.save is not None
+    assert result.load is not None
+    assert result.logical_bytes is not None
+    buffers_bytes = BLOCKS.block_bytes * BLOCKS.depth
+    assert result.logical_bytes > 4 * buffers_bytes, "or a second copy of the model would not be seen"
+    for extra_bytes, kept_bytes in (
+        (result.save.extra_rss_bytes, 0),
+        (result.load.extra_rss_bytes, result.logical_bytes),
+    ):
+        assert extra_bytes is not None
+        assert extra_bytes - kept_bytes <= buffers_bytes + 8 * MIB
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
