@@ -4,35 +4,44 @@
 
 Durable saves and proven-cold loads, as in every run of ours. Each round measures every method and the limit once, in
 an order of its own, and then fio where it is installed, with the block size and depth that the limit chose in that
-round. What stands below the table is asked of `direct` and answered from it.
+round, and what it takes to copy as many bytes into fresh memory, without any device: every load needs that, the limit
+does not. What stands below the table is asked of `direct` and answered from it.
+
+A round that fails, or is interrupted, ends the measuring; what the rounds before it found is shown and exported.
 """
 
 import asyncio
 import contextlib
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import click
 import msgspec
+import torch
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from backends.blocks import Pattern
+from backends.blocks import Pattern, in_blocks
 from backends.host import new_request
 from backends.launcher import Launcher
 from backends.methods import registry
+from backends.methods.direct import BLOCKS
 from backends.methods.groups import groups
+from backends.staging import Lanes
 from bench.fio import fio
+from state.environment import Environment
 from state.export import model_line, settings_line, write_export
 from state.plan import LIMIT, OPERATIONS, Operation, Plan, expand_methods
 from state.results import MethodResult, method_results
-from state.run import Run, TrialRecord
+from state.run import LoadResult, Run, TrialRecord
 from state.session import Session, reduce
 from state.statistics import ratio, summarise
 from state.units import format_bytes, format_seconds, parse_size
@@ -41,6 +50,10 @@ OURS: Final = "direct"
 #: The aims: share of the limit, and how much faster than the best peer a durable save is to be.
 LIMIT_SHARE: Final = 0.90
 BEST_PEER: Final = 1.10
+#: References of this bench, which are no methods.
+FIO: Final = "fio"
+FRESH_MEMORY: Final = "fresh memory"
+REFERENCES: Final = (LIMIT, FIO, FRESH_MEMORY)
 
 Times = dict[tuple[str, Operation], list[float]]
 
@@ -72,46 +85,77 @@ def put_together(rounds: Sequence[Run], plan: Plan) -> Run:
 
 
 async def measure(plan: Plan, rounds: int) -> tuple[Run, Times]:
-    """All rounds, and the times of fio."""
-    launcher, runs, fio_s = Launcher(), list[Run](), Times()
+    """All rounds, and the times of what is measured beside them.
+
+    Raises:
+        click.ClickException: If not even the first round could be measured.
+    """
+    launcher, runs, beside = Launcher(), list[Run](), Times()
     folder = Path(tempfile.mkdtemp(dir=plan.storage))
     try:
         for number in range(1, rounds + 1):
             # Another seed is another order, of the limit, too, and other weights of the same kind.
             run = await measure_round(launcher, msgspec.structs.replace(plan, seed=plan.seed + number))
             runs.append(run)
-            if shutil.which("fio") is not None and run.model is not None:
-                rates = fio(run.model.logical_bytes, folder, patterns(run), "libaio")
-                for operation, rate in rates.items():
-                    fio_s.setdefault(("fio", operation), []).append(run.model.logical_bytes / rate)
+            for key, time_s in references(run, folder).items():
+                beside.setdefault(key, []).append(time_s)
             print(f"round {number} of {rounds}", file=sys.stderr)
+    except (click.ClickException, asyncio.CancelledError) as error:  # cancelled: by ctrl-c
+        if not runs:
+            raise
+        print(f"stopped in round {len(runs) + 1}: {error or 'interrupted'}", file=sys.stderr)
     finally:
         await launcher.close()
         shutil.rmtree(folder)
-    return put_together(runs, plan), fio_s
+    return put_together(runs, plan), beside
+
+
+def references(run: Run, folder: Path) -> dict[tuple[str, Operation], float]:
+    """Seconds of fio and of fresh memory, for as many bytes as the model of a round has."""
+    if run.model is None:
+        return {}
+    size_bytes = run.model.logical_bytes
+    times_s: dict[tuple[str, Operation], float] = {(FRESH_MEMORY, "load"): fresh_memory_s(size_bytes)}
+    if shutil.which("fio") is not None and (chosen := patterns(run)):
+        try:
+            rates = fio(size_bytes, folder, chosen, "libaio")
+        except subprocess.CalledProcessError as error:
+            print(f"fio failed: {error.stderr or error}", file=sys.stderr)
+        else:
+            times_s |= {(FIO, operation): size_bytes / rate for operation, rate in rates.items()}
+    return times_s
+
+
+def fresh_memory_s(size_bytes: int) -> float:
+    """Seconds to copy bytes into memory of their own, as `direct` does, but from buffers that no device fills."""
+    with Lanes(BLOCKS, torch.device("cpu")) as lanes:
+        for buffer in lanes.buffers:
+            buffer.fill_(1)
+        start_s = time.perf_counter()
+        memory = torch.empty(size_bytes, dtype=torch.uint8)
+        in_blocks(lanes.threads, lambda slot, a, b: lanes.deliver(slot, 0, memory[a:b]), 0, size_bytes, BLOCKS)
+        return time.perf_counter() - start_s
 
 
 def patterns(run: Run) -> dict[Operation, Pattern]:
-    """What the limit of this run chose."""
-    specs = {operation: run.of(LIMIT, operation)[0].result for operation in OPERATIONS}
-    return {
-        operation: Pattern(result.spec["block_bytes"], result.spec["depth"])
-        for operation, result in specs.items()
-        if result is not None
-    }
+    """What the limit of this run chose; empty if it failed."""
+    results = {operation: run.of(LIMIT, operation)[0].result for operation in OPERATIONS}
+    if None in results.values():
+        return {}
+    return {op: Pattern(result.spec["block_bytes"], result.spec["depth"]) for op, result in results.items() if result}
 
 
-def all_times(run: Run, fio_s: Times) -> Times:
-    """Seconds of every method, the limit and fio that have been measured."""
+def all_times(run: Run, beside: Times) -> Times:
+    """Seconds of all methods and references that have been measured."""
     times = {(name, op): run.times_s(name, op) for name in (*run.plan.methods, LIMIT) for op in OPERATIONS}
-    return {key: samples for key, samples in (times | fio_s).items() if samples}
+    return {key: samples for key, samples in (times | beside).items() if samples}
 
 
 def table(run: Run, times: Times) -> Table:
     """A row for each, the fastest durable save first."""
     grid = Table(box=box.SIMPLE, padding=(0, 1), pad_edge=False)
     grid.add_column("method", no_wrap=True)
-    headings = [f"{op} {what}" for op in OPERATIONS for what in ("s", "of limit", f"/ {OURS}", "memory")]
+    headings = [f"{op} {what}" for op in OPERATIONS for what in ("s", "of limit", f"/ {OURS}", "memory+")]
     for heading in (*headings, "cache", "size", "stall s"):
         grid.add_column(heading, justify="right")
     results = {result.method: result for result in method_results(run)}
@@ -123,7 +167,7 @@ def table(run: Run, times: Times) -> Table:
 
 
 def cells(name: str, operation: Operation, times: Times, result: MethodResult | None) -> tuple[str, str, str, str]:
-    """Median with its interval, share of the limit, times of ours, and memory beyond the model."""
+    """Median with its interval, share of the limit, times of ours, and memory beyond one copy of the model."""
     samples = times.get((name, operation))
     summary = summarise(samples or ())
     if samples is None or summary is None:
@@ -170,8 +214,9 @@ def verdicts(times: Times) -> list[str]:
     lines = []
     for operation in OPERATIONS:
         ours_s = times.get((OURS, operation))
-        peers = {n: s for (n, op), s in times.items() if op == operation and n not in (OURS, LIMIT, "fio")}
+        peers = {n: s for (n, op), s in times.items() if op == operation and n not in (OURS, *REFERENCES)}
         if not ours_s or not peers or (LIMIT, operation) not in times:
+            lines.append(f"{operation}: {OURS}, a peer or the limit is missing: NO")
             continue
         limit_share = interval(times[LIMIT, operation], ours_s)[1]
         best = min(peers, key=lambda name: statistics.median(peers[name]))
@@ -182,8 +227,43 @@ def verdicts(times: Times) -> list[str]:
             f"{'yes' if limit_share >= LIMIT_SHARE else 'NO'}",
             f"{operation}: the best peer, {best}, takes {factor_words(peers[best], ours_s)} times as long "
             f"(aim: {aim:.2f}): {'yes' if factor >= aim else 'NO'}",
+            f"{operation}: shown to be faster than {OURS}: {', '.join(faster_peers(peers, ours_s)) or 'no peer'}",
         ]
     return lines
+
+
+def faster_peers(peers: dict[str, list[float]], ours_s: Sequence[float]) -> list[str]:
+    """Whose interval of the ratio lies below 1 as a whole."""
+    ends = {name: interval(samples, ours_s)[2] for name, samples in peers.items()}
+    return [name for name, high in ends.items() if high is not None and high < 1]
+
+
+def doubts(run: Run) -> list[str]:
+    """What failed, and which loads are not proven to be cold."""
+    lines = []
+    for name in (*run.plan.methods, LIMIT):
+        for operation in OPERATIONS:
+            records = run.of(name, operation)
+            failed = sum(record.status != "done" for record in records)
+            if failed:
+                lines.append(f"{name}: {failed} of {len(records)} {operation}s failed")
+        results = [record.result for record in run.of(name, "load")]
+        other = sum(isinstance(result, LoadResult) and result.cache != "cold" for result in results)
+        if other:
+            lines.append(f"{name}: {other} of {len(results)} loads are not proven to be cold")
+    return lines or ["every trial succeeded, and every load is proven to be cold"]
+
+
+def where(environment: Environment) -> list[str]:
+    """The machine and the versions, without names and paths of its owner."""
+    size = format_bytes(environment.memory_bytes) if environment.memory_bytes is not None else "unknown"
+    file_system = environment.filesystem
+    libraries = (f"{name} {version}" for name, version in environment.libraries.items())
+    return [
+        f"{environment.system} · {environment.cpu} · {environment.cores} cores · {size} of memory",
+        f"{file_system.type} ({', '.join(file_system.options)})",
+        f"Python {environment.python} · {' · '.join(libraries)}",
+    ]
 
 
 @click.command()
@@ -205,15 +285,18 @@ def main(storage: Path, model: str, size: str, rounds: int, methods: str, export
         storage=str(storage.resolve()),
         repeats=1,
     )
-    run, fio_s = asyncio.run(measure(plan, rounds))
-    times = all_times(run, fio_s)
-    console = Console(width=220, record=True)
-    console.print(model_line(run), settings_line(run), sep="\n", highlight=False, markup=False)
+    run, beside = asyncio.run(measure(plan, rounds))
+    run = msgspec.structs.replace(run, environment=msgspec.structs.replace(run.environment, hostname=""))
+    times = all_times(run, beside)
+    console = Console(width=220, record=True, highlight=False, markup=False)
+    command = f"python -m bench.peers --model {model} --size {size} --rounds {rounds} --methods {methods}"
+    console.print(command, *where(run.environment), "", model_line(run), settings_line(run), sep="\n")
     console.print(table(run, times))
-    console.print(*verdicts(times), sep="\n", highlight=False, markup=False)
+    console.print("/ direct: how many times as long. memory+: beyond the model, which a load has to hold once.\n")
+    console.print(*verdicts(times), *doubts(run), sep="\n")
     for result in method_results(run):
         if result.error is not None:
-            console.print(f"{result.method} failed: {result.error}", highlight=False, markup=False)
+            console.print(f"{result.method} failed: {result.error}")
     if export is not None:
         export.mkdir(parents=True, exist_ok=True)
         (export / "peers.txt").write_text(console.export_text())
