@@ -1,22 +1,32 @@
-"""Buffers between tensors and a file: aligned, bounded, one for each request in flight, pinned where there is a GPU."""
+"""Buffers between tensors and a file: aligned, bounded, one for each request in flight, pinned where there is a GPU.
+
+And the pages of the memory that a load fills.
+"""
 
 import bisect
+import ctypes
 import itertools
+import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Self
+from typing import Final
 
 import numpy as np
 import torch
 
 from backends.blocks import Pattern, buffers
+from state.units import MIB
+
+#: MADV_POPULATE_WRITE (Linux 5.14, https://man7.org/linux/man-pages/man2/madvise.2.html), which `mmap` does not know.
+_POPULATE_WRITE: Final = 23
+#: How much is asked for at a time.
+_STEP_BYTES: Final = 4 * MIB
 
 
 class Lanes:
     """Threads, each with a buffer of its own and, on a GPU, a stream of its own, so that copies and requests overlap.
 
-    Use it as a context: when it ends, so have the threads.
+    There is a thread more than buffers, for work beside them. The threads end when nobody has the lanes any more.
 
     Args:
         pattern: How many, and how large the buffers are.
@@ -25,7 +35,7 @@ class Lanes:
 
     def __init__(self, pattern: Pattern, device: torch.device) -> None:
         self.device = device
-        self.threads = ThreadPoolExecutor(pattern.depth)
+        self.threads = ThreadPoolExecutor(pattern.depth + 1)
         size_bytes = pattern.block_bytes
         if device.type == "cuda":
             memory = torch.empty(size_bytes * pattern.depth, dtype=torch.uint8, pin_memory=True)
@@ -34,16 +44,9 @@ class Lanes:
                 stream.wait_stream(torch.cuda.current_stream(device))  # what is saved may still be on its way
         else:
             memory = torch.frombuffer(buffers(size_bytes * pattern.depth), dtype=torch.uint8)
+            memory.zero_()  # so that their pages are there
         self.buffers = [memory[slot * size_bytes :][:size_bytes] for slot in range(pattern.depth)]
         self.views = [buffer.numpy().data for buffer in self.buffers]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.threads.shutdown()
 
     def gather(self, slot: int, pieces: Iterable[torch.Tensor]) -> None:
         """Put bytes one after the other into a lane's buffer.
@@ -73,6 +76,23 @@ class Lanes:
     def _finish(self, slot: int) -> None:
         if self.device.type == "cuda":
             self._streams[slot].synchronize()
+
+
+def populate(memory: torch.Tensor) -> None:
+    """Have the system make the pages of fresh memory now, rather than one by one when they are first written to.
+
+    Others may write to it in the meantime: no byte is touched. Where the system does not know how, nothing happens.
+
+    Args:
+        memory: Bytes (uint8) on the CPU.
+    """
+    start = -(-memory.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+    end = (memory.data_ptr() + len(memory)) // mmap.PAGESIZE * mmap.PAGESIZE
+    libc = ctypes.CDLL(None)  # its calls let other threads run, those of `mmap` do not
+    for step in range(start, end, _STEP_BYTES):
+        size_bytes = min(_STEP_BYTES, end - step)
+        if libc.madvise(ctypes.c_void_p(step), ctypes.c_size_t(size_bytes), _POPULATE_WRITE):
+            break
 
 
 class Parts:

@@ -23,7 +23,7 @@ from backends.methods.safetensors_header import (
 )
 from backends.methods.safetensors_names import DTYPES, pack, unpack
 from backends.methods.safetensors_shards import INDEX_NAME, file_names, read_index, split, write_index
-from backends.staging import Lanes, Parts
+from backends.staging import Lanes, Parts, populate
 from backends.storage import full_sync, preallocate
 from backends.tensors import StateDict
 from state.errors import RequestError
@@ -76,6 +76,7 @@ class Direct(Method):
     def __init__(self, shard_bytes: int = SHARD_BYTES) -> None:
         self._shard_bytes = shard_bytes
         self._direct = bool(DIRECT)
+        self._lanes: Lanes | None = None
 
     @classmethod
     def create(cls, name: str, plan: Plan) -> Self:
@@ -105,9 +106,9 @@ class Direct(Method):
         if present := [path.name for path in (*finals, folder / INDEX_NAME) if path.exists()]:
             raise FileExistsError(errno.EEXIST, "it holds a checkpoint already: choose an empty folder", present[0])
         try:
-            with Lanes(BLOCKS, _device(tensors)) as lanes:
-                for final, shard in zip(finals, files.values(), strict=True):
-                    self._write(_partial(final), lay_out(shard, metadata), shard, lanes, durable=durable)
+            lanes = self._lanes_for(_device(tensors))
+            for final, shard in zip(finals, files.values(), strict=True):
+                self._write(_partial(final), lay_out(shard, metadata), shard, lanes, durable=durable)
             if len(files) > 1:
                 finals.append(folder / INDEX_NAME)  # the last to be renamed: it says that all are there
                 write_index(_partial(folder / INDEX_NAME), files, durable=durable)
@@ -127,14 +128,20 @@ class Direct(Method):
         """
         tensors: StateDict = {}
         metadata: dict[str, str] = {}
-        with Lanes(BLOCKS, device) as lanes:
-            for name, expected in read_index(folder).items():
-                header, data = self._read(folder / name, lanes)
-                if expected is not None and expected != header.places.keys():
-                    raise DamagedFileError(f"{name} does not hold the tensors that the index looks for in it")
-                tensors |= {name: _tensor(data, place) for name, place in header.places.items()}
-                metadata |= header.metadata
+        lanes = self._lanes_for(device)
+        for name, expected in read_index(folder).items():
+            header, data = self._read(folder / name, lanes)
+            if expected is not None and expected != header.places.keys():
+                raise DamagedFileError(f"{name} does not hold the tensors that the index looks for in it")
+            tensors |= {name: _tensor(data, place) for name, place in header.places.items()}
+            metadata |= header.metadata
         return unpack(tensors, metadata)
+
+    def _lanes_for(self, device: torch.device) -> Lanes:
+        """Threads and buffers: made once, since fresh pages, and pinned ones more so, take as long as many blocks."""
+        if self._lanes is None or self._lanes.device != device:
+            self._lanes = Lanes(BLOCKS, device)
+        return self._lanes
 
     def _write(self, path: Path, header: Header, tensors: StateDict, lanes: Lanes, *, durable: bool) -> None:
         front = torch.frombuffer(bytearray(encode(header, ALIGNMENT)), dtype=torch.uint8)
@@ -183,7 +190,10 @@ class Direct(Method):
             read_at(fd, lanes.views[slot][: block_end - block], block, last)
             lanes.deliver(slot, first - block, memory[first - start : last - start])
 
+        fresh = lanes.threads.submit(populate, memory) if device.type == "cpu" else None
         in_blocks(lanes.threads, read, base, limit, BLOCKS)
+        if fresh is not None:
+            fresh.result()
         return memory
 
     @contextmanager
