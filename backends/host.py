@@ -44,7 +44,7 @@ def environment(storage: Path) -> Environment:
         hostname=platform.node(),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         cpu=_cpu(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        cores=usable_cores(),
         memory_bytes=psutil.virtual_memory().total,
         python=platform.python_version(),
         libraries={name: version for name in _LIBRARIES if (version := _version(name))},
@@ -53,6 +53,11 @@ def environment(storage: Path) -> Environment:
         variables={name: _text(value) for name, value in sorted(variables.items()) if name.startswith(_PREFIXES)},
         can_drop_caches=can_drop_caches(),
     )
+
+
+def usable_cores() -> int:
+    """Logical processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def new_request(plan: Plan) -> RunRequested:

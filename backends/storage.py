@@ -117,19 +117,20 @@ def tree_size(folder: Path) -> tuple[int, int]:
     return sum(sizes), len(sizes)
 
 
-def preallocate(fd: int, size_bytes: int) -> bool:
+def preallocate(fd: int, size_bytes: int) -> None:
     """Give an empty file its size and, where the file system can, its place on the device.
 
     `os.posix_fallocate` is not used: where the file system cannot, the C library writes every block instead.
 
-    Returns:
-        Whether it has its place.
+    Raises:
+        OSError: If there is not so much room, or not for this user.
     """
-    fallocate = getattr(ctypes.CDLL(None), "fallocate", None)
-    if fallocate is not None and fallocate(fd, 0, ctypes.c_long(0), ctypes.c_long(size_bytes)) == 0:
-        return True
+    fallocate = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)
+    if fallocate is not None and fallocate(fd, 0, ctypes.c_long(0), ctypes.c_long(size_bytes)) != 0:
+        code = ctypes.get_errno()
+        if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            raise OSError(code, os.strerror(code))
     os.ftruncate(fd, size_bytes)
-    return False
 
 
 def sync_path(path: Path | str) -> None:

@@ -1,6 +1,6 @@
 """What measuring costs: the times that we report over those of plain scripts doing the same calls.
 
-    python -m bench.harness_tax --storage DIR
+    python -m bench.harness_tax --storage DIR --export docs/results
 
 Ours and the plain script take turns, in alternating order, for the same method on the same tensors; both save durably
 and load from a cold cache (root is needed to drop it in the plain scripts). Quote the medians of the ratios of one
@@ -26,11 +26,14 @@ from safetensors.torch import save_file
 from backends.host import environment
 from backends.launcher import Launcher
 from backends.models import open_source
+from bench.report import keep, where
 from state.events import RunRequested, TrialFinished, TrialStarted
-from state.plan import LIMIT, OPERATIONS, Operation, Plan, schedule
+from state.optimizations import FORMATS
+from state.plan import CELL_NAMES, LIMIT, OPERATIONS, Operation, Plan, schedule
 from state.results import method_results
 from state.run import Run
 from state.session import Session, reduce
+from state.statistics import summarise
 from state.units import GIB, MIB, parse_size
 
 #: Method -> the plain script that does the same.
@@ -38,7 +41,7 @@ SCRIPTS = {
     **dict.fromkeys(("pytorch", "pytorch-tuned", "pytorch-mmap"), "bench.plain_pytorch"),
     **dict.fromkeys(("safetensors", "safetensors-pread"), "bench.plain_safetensors"),
     **dict.fromkeys(("dcp", "dcp-upstream", "dcp-async", "dcp-safetensors"), "bench.plain_dcp"),
-    **dict.fromkeys(("ts+chunks", "t5x", "zarr3", "ocdbt"), "bench.plain_tensorstore"),
+    **dict.fromkeys((*CELL_NAMES, *FORMATS), "bench.plain_tensorstore"),
     "jax": "bench.plain_jax",
     **dict.fromkeys(("orbax", "orbax-async"), "bench.plain_orbax"),
 }
@@ -123,8 +126,8 @@ def refresh_memory() -> None:
     os.wait()
 
 
-async def compare(storage: Path, size_bytes: int, rounds: int, methods: tuple[str, ...]) -> None:
-    """Run and print both tables."""
+async def compare(storage: Path, size_bytes: int, rounds: int, methods: tuple[str, ...]) -> list[str]:
+    """Run, and say what came of it."""
     source = open_source("demo", size_bytes=size_bytes, dtype="auto", seed=0)
     table = source.table()
     views = {t.name: torch.empty(t.shape, dtype=getattr(torch, t.dtype)) for t in table.tensors}
@@ -165,25 +168,37 @@ async def compare(storage: Path, size_bytes: int, rounds: int, methods: tuple[st
         for process in plain.values():
             process.close()
         model.unlink()
-    print(f"{table.logical_bytes / 1e6:.0f} MB, {rounds} interleaved rounds, medians")
-    print(f"{'method':<20}{'operation':<12}{'ours s':>10}{'plain s':>10}{'ratio':>8}")
+    lines = [
+        f"{table.logical_bytes / 1e6:.0f} MB, {rounds} interleaved rounds, medians, 95 % interval of the ratio",
+        f"{'method':<30}{'operation':<10}{'ours s':>10}{'plain s':>10}{'ratio':>8}  interval",
+    ]
     for (method, operation), pairs in samples.items():
         our_s, plain_s = (statistics.median(times) for times in zip(*pairs, strict=True))
-        ratio = statistics.median(our / theirs for our, theirs in pairs)
-        print(f"{method:<20}{operation:<12}{our_s:>10.3f}{plain_s:>10.3f}{ratio:>8.3f}")
-    print("\naround the clock, median ms")
-    for name, times_s in spans.items():
-        print(f"{name:<62}{1000 * statistics.median(times_s):>8.1f}")
+        summary = summarise([our / theirs for our, theirs in pairs])
+        assert summary is not None
+        span = f"{summary.low:.2f}–{summary.high:.2f}" if summary.low and summary.high else ""
+        lines.append(f"{method:<30}{operation:<10}{our_s:>10.3f}{plain_s:>10.3f}{summary.median:>8.3f}  {span}")
+    lines.append("\naround the clock, median ms")
+    return lines + [f"{name:<62}{1000 * statistics.median(times_s):>8.1f}" for name, times_s in spans.items()]
 
 
 @click.command()
 @click.option("--storage", type=click.Path(path_type=Path, exists=True), default=Path(), help="Folder on a disk.")
 @click.option("--size", default="256MiB", show_default=True, help="Of the model.")
 @click.option("--rounds", default=11, show_default=True)
-@click.option("--method", "methods", type=click.Choice(METHODS), multiple=True, default=METHODS, show_default=True)
-def main(storage: Path, size: str, rounds: int, methods: tuple[str, ...]) -> None:
+@click.option(
+    "--method", "methods", type=click.Choice(METHODS), multiple=True, help="One of them; repeatable. [default: all]"
+)
+@click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Folder for harness_tax.txt.")
+def main(storage: Path, size: str, rounds: int, methods: tuple[str, ...], export: Path | None) -> None:
     """Compare the times that we report with those of plain scripts."""
-    asyncio.run(compare(storage, parse_size(size), rounds, methods))
+    lines = asyncio.run(compare(storage.resolve(), parse_size(size), rounds, methods or METHODS))
+    options = "".join(f" --method {method}" for method in methods)
+    command = f"python -m bench.harness_tax --size {size} --rounds {rounds}{options}"
+    text = "\n".join([command, *where(environment(storage)), "", *lines])
+    print(text)
+    if export is not None:
+        keep(f"{text}\n", export, "harness_tax.txt")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ from backends.methods.direct import BLOCKS
 from backends.methods.groups import groups
 from backends.staging import Lanes, populate
 from bench.fio import fio
-from state.environment import Environment
+from bench.report import keep, where
 from state.export import model_line, settings_line, write_export
 from state.plan import LIMIT, OPERATIONS, Operation, Plan, expand_methods
 from state.results import MethodResult, method_results
@@ -254,18 +254,6 @@ def doubts(run: Run) -> list[str]:
     return lines or ["every trial succeeded, and every load is proven to be cold"]
 
 
-def where(environment: Environment) -> list[str]:
-    """The machine and the versions, without names and paths of its owner."""
-    size = format_bytes(environment.memory_bytes) if environment.memory_bytes is not None else "unknown"
-    file_system = environment.filesystem
-    libraries = (f"{name} {version}" for name, version in environment.libraries.items())
-    return [
-        f"{environment.system} · {environment.cpu} · {environment.cores} cores · {size} of memory",
-        f"{file_system.type} ({', '.join(file_system.options)})",
-        f"Python {environment.python} · {' · '.join(libraries)}",
-    ]
-
-
 @click.command()
 @click.option("--storage", type=click.Path(path_type=Path, exists=True), default=Path(), help="Folder on a disk.")
 @click.option("--model", default="open-llama-3b", show_default=True)
@@ -298,8 +286,7 @@ def main(storage: Path, model: str, size: str, rounds: int, methods: str, export
         if result.error is not None:
             console.print(f"{result.method} failed: {result.error}")
     if export is not None:
-        export.mkdir(parents=True, exist_ok=True)
-        (export / "peers.txt").write_text(console.export_text())
+        keep(console.export_text(), export, "peers.txt")
         for suffix in ("json", "csv", "samples.csv"):
             write_export(run, export / f"peers.{suffix}", overwrite=True)
 

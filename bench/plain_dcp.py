@@ -12,7 +12,7 @@ from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from bench.plain import model, serve, sync
 
 method = sys.argv[1]
-threads = 1 if method == "dcp-upstream" else min(2 * (os.cpu_count() or 1), 16)
+threads = 1 if method == "dcp-upstream" else min(2 * len(os.sched_getaffinity(0)), 16)
 
 
 def save(state: dict[str, torch.Tensor], folder: Path) -> None:

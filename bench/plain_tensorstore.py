@@ -1,4 +1,4 @@
-"""What `ts+chunks`, `t5x`, `zarr3` and `ocdbt` measure, by hand: python -m bench.plain_tensorstore METHOD MODEL."""
+"""What the TensorStore family measures, by hand: python -m bench.plain_tensorstore METHOD MODEL."""
 
 import asyncio
 import sys
@@ -16,25 +16,41 @@ from state.units import MIB
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
 method = sys.argv[1]
-on = method != "ts+chunks"
-pools = {"file_io_concurrency": {"limit": 128 if on else 1}, "data_copy_concurrency": {"limit": "shared" if on else 1}}
+form = method.partition("+")[0]  # tensorstore and ts, t5x, zarr3, zarr3-sharded, ocdbt
+concurrent = form not in ("tensorstore", "ts") or "+concurrency" in method
+chunked = form not in ("tensorstore", "ts") or "+chunks" in method
+compressed = form == "t5x" or "+compression" in method
+pools = {
+    "file_io_concurrency": {"limit": 128 if concurrent else 1},
+    "data_copy_concurrency": {"limit": "shared" if concurrent else 1},
+}
 
 
 def where(folder: Path, name: str) -> dict[str, Any]:
     """The spec of an array."""
-    if method == "ocdbt":
+    if form == "ocdbt":
         base = {"driver": "file", "path": f"{folder}/"}
         return {"driver": "zarr3", "kvstore": {"driver": "ocdbt", "base": base, "path": f"{name}/"}}
-    driver = "zarr3" if method == "zarr3" else "zarr"
+    driver = "zarr3" if form.startswith("zarr3") else "zarr"
     return {"driver": driver, "kvstore": {"driver": "file", "path": f"{folder / name}/"}}
 
 
 def metadata(array: Array) -> dict[str, Any]:
     """What a new array says of itself."""
-    chunk = large_chunk_shape(array.shape, array.itemsize, 64 * MIB)
-    if method in ("zarr3", "ocdbt"):
-        return {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk}}}
-    return {"chunks": chunk, "compressor": {"id": "gzip", "level": 1} if method == "t5x" else None}
+    chunk = large_chunk_shape(array.shape, array.itemsize, 64 * MIB) if chunked else [min(64, n) for n in array.shape]
+    if form in ("tensorstore", "ts", "t5x"):
+        return {"chunks": chunk, "compressor": {"id": "gzip", "level": 1} if compressed else None}
+    codecs: list[Any] = [{"name": "bytes", "configuration": {"endian": "little"}}]
+    if compressed:
+        codecs.append({"name": "gzip", "configuration": {"level": 1}})
+    if form == "zarr3-sharded":
+        inner = large_chunk_shape(tuple(chunk), array.itemsize, 4 * MIB)
+        codecs = [{"name": "sharding_indexed", "configuration": {"chunk_shape": inner, "codecs": codecs}}]
+    return {
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
+        "codecs": codecs,
+    }
 
 
 async def save(arrays: Arrays, folder: Path) -> None:
@@ -63,7 +79,7 @@ async def load(names: Iterable[str], folder: Path) -> Arrays:
 
 async def wait_for(jobs: list[Any]) -> None:
     """One at a time, or all in flight."""
-    if on:
+    if concurrent:
         await asyncio.gather(*jobs)
     else:
         for job in jobs:

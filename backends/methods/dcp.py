@@ -1,10 +1,9 @@
 """PyTorch's distributed checkpoint (DCP) on one process, and in the background."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -15,6 +14,7 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from torch.distributed.checkpoint.storage import StorageReader
 
+from backends.host import usable_cores
 from backends.methods.base import AsynchronousMethod, Capabilities, Method
 from backends.methods.safetensors_names import pack, unpack
 from backends.storage import sync_path
@@ -69,7 +69,7 @@ class DCP(Method):
     @classmethod
     def create(cls, name: str, plan: Plan) -> Self:
         """Nothing of the plan applies."""
-        return cls(1 if name == UPSTREAM else min(_THREADS_PER_CORE * (os.cpu_count() or 1), _MAX_THREADS))
+        return cls(1 if name == UPSTREAM else min(_THREADS_PER_CORE * usable_cores(), _MAX_THREADS))
 
     def spec(self, *, durable: bool) -> dict[str, Any]:
         """The calls."""
@@ -134,13 +134,15 @@ class AsynchronousDCP(DCP, AsynchronousMethod):
             )
         )
         writer = self._writer(folder, durable=durable)
-        writing = dcp.async_save(tensors, storage_writer=writer, async_stager=stager, no_dist=True)
-        assert isinstance(writing, Future), "a stager that blocks gives one future"
+        with ExitStack() as stack:
+            stack.callback(stager.close)
+            writing = dcp.async_save(tensors, storage_writer=writer, async_stager=stager, no_dist=True)
+            assert isinstance(writing, Future), "a stager that blocks gives one future"
+            until_written = stack.pop_all()
 
         def finish() -> None:
-            with ordinary_errors():
+            with until_written, ordinary_errors():
                 writing.result()
-            stager.close()
             finish_sync(folder, durable=durable)
 
         return finish

@@ -9,10 +9,10 @@ import torch.distributed.checkpoint as dcp
 from backends.methods.base import Capabilities, Method
 from backends.methods.dcp import load_in_place, ordinary_errors, pack_names
 from backends.methods.safetensors_names import DTYPES
+from backends.methods.safetensors_shards import INDEX_NAME
 from backends.tensors import StateDict
 from state.plan import Plan
 
-INDEX_NAME: Final = "model.safetensors.index.json"
 #: The reader of torch 2.13 looks dtypes up in a table of safetensors 0.8 that lacks this one.
 _UNREADABLE: Final = frozenset({"float8_e8m0fnu"})
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from state.plan import CELL_NAMES, SIX
+from state.command_line import NAMED
 
 if TYPE_CHECKING:
     from backends.methods.registry import Entry
@@ -40,7 +40,7 @@ def groups(entries: "Mapping[str, Entry]") -> dict[str, tuple[str, ...]]:
         entries: Every method there is, in the order in which people see them.
     """
     ready = {name: entry for name, entry in entries.items() if entry.unavailable is None}
-    members: dict[str, tuple[str, ...]] = {"six": SIX, "cells": CELL_NAMES, "fastest": FASTEST, "all": tuple(ready)}
+    members: dict[str, tuple[str, ...]] = {**NAMED, "fastest": FASTEST, "all": tuple(ready)}
     for group, family in _FAMILIES.items():
         members[group] = tuple(name for name, entry in ready.items() if entry.family == family)
     return {group: tuple(name for name in members[group] if name in ready) for group in GROUPS}

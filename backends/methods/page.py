@@ -13,7 +13,7 @@ from backends.methods.registry import Entry
 #: What a help page answers, in this order.
 SECTIONS: Final = ("What it does", "Defaults", "Fidelity", "Sources")
 #: Family -> the distribution that all of it needs.
-_LIBRARIES: Final = {"PyTorch": "torch", "TensorStore": "tensorstore"}
+_LIBRARIES: Final = {"PyTorch": "torch", "TensorStore": "tensorstore", "JAX": "jax"}
 
 
 def docstring(entry: Entry) -> str:
@@ -59,7 +59,7 @@ def _lines(entry: Entry) -> Iterator[str]:
     if entry.unavailable is not None:
         yield f"cannot run here: it {entry.unavailable}"
     else:
-        names = [module.partition(".")[0] for module in entry.requires] or [_LIBRARIES.get(entry.family, "")]
+        names = (_LIBRARIES.get(entry.family, ""), *entry.requires)
         if versions := ", ".join(_version(name) for name in filter(None, names)):
             yield f"with: {versions}"
     lead, found = sections(docstring(entry))
@@ -77,7 +77,11 @@ def _flowing(text: str) -> str:
 
 
 def _version(name: str) -> str:
-    """A distribution with its version, as far as it has one: a module may lie in one of another name."""
+    """A distribution with its version, as far as it has one: a module may lie in one of another name.
+
+    A dot is as good as a hyphen in the name of a distribution
+    (https://packaging.python.org/en/latest/specifications/name-normalization).
+    """
     try:
         return f"{name} {metadata.version(name)}"
     except (metadata.PackageNotFoundError, ValueError):

@@ -1,7 +1,8 @@
 """Names of methods and where their classes are. Imports no method and no library, so anybody may list them.
 
 A third party adds methods through the entry-point group `ckpt_tui.methods`: the entry's name is the method's, its
-value ``module:Class`` names a `backends.methods.base.Method`. A name of ours cannot be taken, nor the limit's.
+value ``module:Class`` names a `backends.methods.base.Method`. A name of ours cannot be taken, be it a method's, a
+group's or the limit's.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from backends.methods.groups import GROUPS
 from state.errors import UnavailableError
 from state.optimizations import CELLS
 from state.plan import LIMIT, SIX, Plan
@@ -49,7 +51,7 @@ class Entry(msgspec.Struct, frozen=True):
     @property
     def missing(self) -> tuple[str, ...]:
         """What cannot be imported of what it requires."""
-        return tuple(module for module in self.requires if importlib.util.find_spec(module) is None)
+        return tuple(module for module in self.requires if not _is_there(module))
 
     @property
     def unavailable(self) -> str | None:
@@ -58,6 +60,13 @@ class Entry(msgspec.Struct, frozen=True):
         if not missing:
             return None
         return f"needs the package {', '.join(missing)}" + (f": pip install '{self.install}'" if self.install else "")
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of ``a.b``, not even ``a``
+        return False
 
 
 _CELLS: Final = tuple(
@@ -98,7 +107,7 @@ _JAX: Final = (
         "backends.methods.orbax:Orbax",
         "Orbax with its defaults: zarr 3 and zstd in one store",
         "JAX",
-        requires=("orbax",),
+        requires=("orbax.checkpoint",),
         install="ckpt-tui[orbax]",
     ),
     Entry(
@@ -106,7 +115,7 @@ _JAX: Final = (
         "backends.methods.orbax:AsynchronousOrbax",
         "Orbax, in the background",
         "JAX",
-        requires=("orbax",),
+        requires=("orbax.checkpoint",),
         install="ckpt-tui[orbax]",
     ),
 )
@@ -118,7 +127,7 @@ def entries() -> dict[str, Entry]:
     own = [*SIX, *(name for name in _OWN if name not in SIX)]
     found = {name: _OWN[name] for name in own}
     for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name):
-        if point.name == LIMIT:
+        if point.name == LIMIT or point.name in GROUPS:
             continue
         provider = point.dist.name if point.dist else "unknown"
         found.setdefault(point.name, Entry(point.name, point.value, f"from {provider}", provider=provider))

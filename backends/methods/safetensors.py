@@ -1,7 +1,7 @@
 """The safetensors library, as practitioners call it, with both of its ways to read."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from safetensors import safe_open
@@ -10,11 +10,9 @@ from safetensors.torch import load_file, save_file
 from backends.methods.base import Capabilities, Method
 from backends.methods.mapped import read_through
 from backends.methods.safetensors_names import DTYPES, pack, unpack
+from backends.methods.safetensors_shards import FILE_NAME
 from backends.tensors import StateDict
 from state.plan import Plan
-
-#: What transformers looks for in a folder.
-FILE_NAME: Final = "model.safetensors"
 
 
 class Safetensors(Method):

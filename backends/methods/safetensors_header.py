@@ -14,7 +14,7 @@ import torch
 
 from backends.methods.safetensors_names import DTYPES, METADATA_KEY
 from backends.tensors import StateDict, dtype_name
-from state.errors import CkptTuiError
+from state.errors import CkptTuiError, RequestError
 
 #: The library's readers refuse more.
 MAX_HEADER_BYTES: Final = 100_000_000
@@ -72,13 +72,23 @@ def lay_out(tensors: StateDict, metadata: Mapping[str, str]) -> Header:
 
 
 def encode(header: Header, alignment: int) -> bytes:
-    """The header as it stands in the file, its length before it, padded so that tensors begin on the alignment."""
+    """The header as it stands in the file, its length before it, padded so that tensors begin on the alignment.
+
+    Raises:
+        RequestError: If it is longer than readers take.
+    """
     table: dict[str, Any] = {METADATA_KEY: header.metadata}
     for name, place in header.places.items():
         dtype = DTYPES[dtype_name(place.dtype)]
         table[name] = {"dtype": dtype, "shape": place.shape, "data_offsets": [place.start, place.end]}
     text = json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode()
     padded_bytes = -(-(LENGTH_BYTES + len(text)) // alignment) * alignment - LENGTH_BYTES
+    if padded_bytes > MAX_HEADER_BYTES:
+        raise RequestError(
+            f"the names of its tensors take {padded_bytes:,} bytes, and no reader takes a header of more than "
+            f"{MAX_HEADER_BYTES:,}",
+            "shorten them, or choose another method",
+        )
     return padded_bytes.to_bytes(LENGTH_BYTES, "little") + text.ljust(padded_bytes)
 
 

@@ -1,5 +1,6 @@
 """The folder under test."""
 
+import errno
 import fcntl
 import os
 import subprocess
@@ -8,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from backends.storage import available_memory_bytes, check_storage, files_below, filesystem_of, sync_tree, tree_size
+from backends.storage import (
+    available_memory_bytes,
+    check_storage,
+    files_below,
+    filesystem_of,
+    preallocate,
+    sync_tree,
+    tree_size,
+)
 from state.errors import StorageError
 
 Mount = Callable[[str], Path]
@@ -97,6 +106,15 @@ def test_a_tree_is_as_large_as_its_files(tree: Path) -> None:
     assert tree_size(tree) == (21, 3)
     assert {path.name for path in files_below(tree)} == {"one", "twenty", "nothing"}
     assert tree_size(tree / "empty") == (0, 0)
+
+
+def test_a_preallocated_file_has_its_size_and_no_room_is_an_error_at_once(mount: Mount) -> None:
+    with (mount("size=1m") / "file").open("wb") as file:
+        preallocate(file.fileno(), 500_000)
+        assert os.fstat(file.fileno()).st_size == 500_000
+        with pytest.raises(OSError, match="No space left") as raised:
+            preallocate(file.fileno(), 5_000_000)
+        assert raised.value.errno == errno.ENOSPC
 
 
 def test_only_regular_files_count(tree: Path) -> None:

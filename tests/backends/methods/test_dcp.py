@@ -11,7 +11,9 @@ import torch
 import torch.distributed
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.staging import DefaultStager
 
+from backends.host import usable_cores
 from backends.methods.dcp import NAMES_FILE, ordinary_errors
 from backends.methods.registry import create
 from backends.tensors import verify
@@ -36,10 +38,38 @@ def test_dcp_by_hand_reads_it_and_needs_no_process_group(method: str, tmp_path: 
 @pytest.mark.parametrize("method", METHODS)
 def test_each_thread_writes_a_file(method: str, tmp_path: Path) -> None:
     made = create(method, PLAN)
-    threads = 1 if method == "dcp-upstream" else min(2 * (os.cpu_count() or 1), 16)
+    threads = 1 if method == "dcp-upstream" else min(2 * usable_cores(), 16)
     assert made.spec(durable=False)["threads"] == threads
     made.save({str(number): torch.ones(9) for number in range(99)}, tmp_path, durable=False)
     assert len(list(tmp_path.glob("*.distcp"))) == threads
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no process can be bound to a core here")
+def test_threads_are_counted_by_the_cores_that_may_be_used() -> None:
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        assert create("dcp", PLAN).spec(durable=False)["threads"] == 2
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.parametrize("at", ["sync", "start"])
+def test_an_asynchronous_save_that_fails_leaves_no_stager_open(
+    at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[object] = []
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(DefaultStager, "close", closed.append)
+    monkeypatch.setattr(os, "fsync", fail)
+    if at == "start":
+        monkeypatch.setattr(DefaultStager, "stage", fail)
+    with pytest.raises(OSError, match="broken"):
+        create("dcp-async", PLAN).save({"a": torch.ones(9)}, tmp_path, durable=True)
+    assert len(closed) == 1
 
 
 @pytest.mark.parametrize("durable", [True, False])

@@ -23,6 +23,11 @@ def test_a_page_says_what_it_is_comes_from_and_does() -> None:
     assert len(re.findall(r"^https://", text, re.MULTILINE)) > 1, "each source in a line of its own"
 
 
+def test_a_page_names_the_version_of_every_library_that_takes_part() -> None:
+    assert re.search(r"^with: jax 0[.\d]+, orbax.checkpoint 0[.\d]+$", page(entries()["orbax"]), re.MULTILINE)
+    assert re.search(r"^with: jax 0[.\d]+$", page(entries()["jax"]), re.MULTILINE)
+
+
 def test_a_page_says_what_to_install_instead_of_a_version() -> None:
     entry = msgspec.structs.replace(entries()["dcp"], requires=("no_such_library",), install="ckpt-tui[x]")
     assert "cannot run here: it needs the package no_such_library: pip install 'ckpt-tui[x]'" in page(entry)

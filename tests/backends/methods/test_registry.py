@@ -35,7 +35,7 @@ BROKEN = {"no-module": "x_gone", "bad-import": "x_import", "bad-syntax": "x_synt
 def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another package with methods, as if it were installed."""
     targets = {name: f"{module}:Mine" for name, module in BROKEN.items()} | {"no-class": "x_mine:Other"}
-    targets |= dict.fromkeys(("zebra", "ant", "pytorch", "t5x", "limit"), "x_mine:Mine")
+    targets |= dict.fromkeys(("zebra", "ant", "pytorch", "t5x", "limit", "six", "fastest"), "x_mine:Mine")
     lines = "\n".join(f"{name} = {target}" for name, target in targets.items())
     (tmp_path / "x-1.0.dist-info").mkdir()
     (tmp_path / "x-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: x\nVersion: 1.0\n")
@@ -87,9 +87,10 @@ def test_an_unknown_name_is_unavailable(name: str) -> None:
 
 
 def test_a_method_whose_package_is_missing_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = Entry("pytorch", "x:Mine", "", requires=("torch", "no_such_library"), install="ckpt-tui[x]")
+    entry = Entry("pytorch", "x:Mine", "", requires=("torch", "no_such.library", "email.gone"), install="ckpt-tui[x]")
     monkeypatch.setitem(registry._OWN, "pytorch", entry)
-    with pytest.raises(UnavailableError, match=r"needs the package no_such_library: pip install 'ckpt-tui\[x\]'"):
+    words = r"needs the package no_such\.library, email\.gone: pip install 'ckpt-tui\[x\]'"
+    with pytest.raises(UnavailableError, match=words):
         create("pytorch", Plan())
 
 

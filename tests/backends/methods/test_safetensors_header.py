@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from backends.methods import safetensors_header
 from backends.methods.safetensors_header import (
     LENGTH_BYTES,
     DamagedFileError,
@@ -19,6 +20,7 @@ from backends.methods.safetensors_header import (
     header_bytes,
     lay_out,
 )
+from state.errors import RequestError
 from tests.backends.samples import random_tensor
 
 SHAPES = st.lists(st.integers(0, 5), max_size=3).map(tuple)
@@ -34,6 +36,15 @@ def test_what_is_encoded_is_decoded_and_aligned(model: dict[str, tuple[str, tupl
     assert header_bytes(raw[:LENGTH_BYTES], len(raw) + header.data_bytes) == len(raw) - LENGTH_BYTES
     assert decode(raw[LENGTH_BYTES:], header.data_bytes) == header
     assert all(place.start % place.dtype.itemsize == 0 for place in header.places.values())
+
+
+def test_a_header_that_no_reader_takes_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    header = lay_out({"a" * 500: torch.ones(1)}, {})
+    monkeypatch.setattr(safetensors_header, "MAX_HEADER_BYTES", 1000)
+    assert len(encode(header, 8)) < 1000
+    monkeypatch.setattr(safetensors_header, "MAX_HEADER_BYTES", 500)
+    with pytest.raises(RequestError, match="no reader takes a header of more than 500"):
+        encode(header, 8)
 
 
 def test_a_file_of_the_library_is_understood(tmp_path: Path) -> None:
