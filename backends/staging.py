@@ -37,16 +37,20 @@ class Lanes:
         self.device = device
         self.threads = ThreadPoolExecutor(pattern.depth + 1)
         size_bytes = pattern.block_bytes
+        self._streams: list[torch.cuda.Stream] = []
         if device.type == "cuda":
             memory = torch.empty(size_bytes * pattern.depth, dtype=torch.uint8, pin_memory=True)
-            self._streams = [torch.cuda.Stream(device) for _ in range(pattern.depth)]  # type: ignore[no-untyped-call]
-            for stream in self._streams:
-                stream.wait_stream(torch.cuda.current_stream(device))  # what is saved may still be on its way
+            self._streams += (torch.cuda.Stream(device) for _ in range(pattern.depth))  # type: ignore[no-untyped-call]
         else:
             memory = torch.frombuffer(buffers(size_bytes * pattern.depth), dtype=torch.uint8)
             memory.zero_()  # so that their pages are there
         self.buffers = [memory[slot * size_bytes :][:size_bytes] for slot in range(pattern.depth)]
         self.views = [buffer.numpy().data for buffer in self.buffers]
+
+    def follow(self) -> None:
+        """Let copies wait for what the device was asked for so far: to make what is saved, or to be done with memory."""
+        for stream in self._streams:
+            stream.wait_stream(torch.cuda.current_stream(self.device))
 
     def gather(self, slot: int, pieces: Iterable[torch.Tensor]) -> None:
         """Put bytes one after the other into a lane's buffer.

@@ -280,7 +280,9 @@ def main(storage: Path, model: str, size: str, rounds: int, methods: str, export
     command = f"python -m bench.peers --model {model} --size {size} --rounds {rounds} --methods {methods}"
     console.print(command, *where(run.environment), "", model_line(run), settings_line(run), sep="\n")
     console.print(table(run, times))
-    console.print("/ direct: how many times as long. memory+: beyond the model, which a load has to hold once.\n")
+    console.print(
+        "/ direct: how many times as long. memory+: how far it rose under the clock, without the loaded model.\n"
+    )
     console.print(*verdicts(times), *doubts(run), sep="\n")
     for result in method_results(run):
         if result.error is not None:

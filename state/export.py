@@ -228,7 +228,7 @@ WIDE: Final = 0.5
 STALL: Final = "stall s"
 TABLE_HEADINGS: Final = (
     *("method", "save s", STALL, "load s", "cache", "size", "files", "save vs tensorstore", "load vs tensorstore"),
-    *("of limit", "bound by", "memory", "state"),
+    *("of limit", "bound by", "extra memory", "state"),
 )
 
 
@@ -272,7 +272,10 @@ def _stall(summary: OperationSummary | None) -> str:
 
 
 def _memory(result: MethodResult) -> str:
-    """What save and load took beyond what was there before: ``88.1 MB / 12.0 MB``; empty where it is not known."""
+    """What save and load took beyond what was there before: ``12.0 MB / 88.1 MB``; empty where it is not known.
+
+    Of a load, the model that it made is a part.
+    """
     extra_bytes = [s.extra_rss_bytes if s is not None else None for s in (result.save, result.load)]
     return "" if extra_bytes == [None, None] else " / ".join("?" if b is None else format_bytes(b) for b in extra_bytes)
 

@@ -100,9 +100,10 @@ def _trial(record: TrialRecord, apart: Collection[float]) -> Iterator[str]:
         if cost.device_read_bytes is not None
         else "device traffic unknown"
     )
-    memory = (
-        f"{format_bytes(cost.extra_rss_bytes)} more memory" if cost.extra_rss_bytes is not None else "memory unknown"
-    )
+    memory = "memory unknown"
+    if cost.extra_rss_bytes is not None:
+        with_model = " (the loaded model is a part)" if isinstance(result, LoadResult) else ""
+        memory = f"{format_bytes(cost.extra_rss_bytes)} more memory{with_model}"
     yield f"    {format_seconds(cost.cpu_s)} s of processor time, {memory}, {traffic}"
     stages = ", ".join(f"{stage} {format_seconds(time_s)}" for stage, time_s in result.stages_s.items())
     yield f"    stages, s: {stages}"

@@ -63,7 +63,7 @@ def standard_console() -> Console:
 #: The columns of a terminal too narrow for one table; the method stands before each part.
 _PARTS = (
     ("save s", "stall s", "load s", "cache", "state"),
-    ("size", "files", "memory", "of limit", "bound by"),
+    ("size", "files", "extra memory", "of limit", "bound by"),
     ("save vs tensorstore", "load vs tensorstore"),
 )
 _WIDE = 220

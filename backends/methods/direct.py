@@ -56,9 +56,9 @@ class Direct(Method):
         straight into that memory, which is fresh and in small pages.
 
     Defaults:
-        Sixteen requests of 1 MiB in flight, and files of up to 5 GB. It goes past the page cache in buffered and in
-        warm runs, too: it has no other way. On a file system without O_DIRECT it goes through the page cache and says
-        so.
+        Sixteen requests of 1 MiB in flight, whose buffers are kept from one call to the next, and files of up to 5 GB.
+        It goes past the page cache in buffered and in warm runs, too: it has no other way. On a file system without
+        O_DIRECT it goes through the page cache and says so.
 
     Fidelity:
         It is ours, and nobody's default. What it writes is the standard format: `safetensors.torch.load_file`,
@@ -147,6 +147,7 @@ class Direct(Method):
         front = torch.frombuffer(bytearray(encode(header, ALIGNMENT)), dtype=torch.uint8)
         parts = Parts([front, *(tensors[name].detach().view(-1).view(torch.uint8) for name in header.places)])
         whole_bytes = align(parts.size_bytes)  # the last block is written whole, too
+        lanes.follow()
 
         def work() -> None:
             with self._opened(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as fd:
@@ -184,6 +185,7 @@ class Direct(Method):
         """Bytes of a file in memory of their own on a device."""
         base, limit = start // ALIGNMENT * ALIGNMENT, align(end)  # in other people's files, tensors begin anywhere
         memory = torch.empty(end - start, dtype=torch.uint8, device=device)
+        lanes.follow()
 
         def read(slot: int, block: int, block_end: int) -> None:
             first, last = max(block, start), min(block_end, end)
