@@ -48,7 +48,7 @@ class Lanes:
         self.views = [buffer.numpy().data for buffer in self.buffers]
 
     def follow(self) -> None:
-        """Let copies wait for what the device was asked for so far: to make what is saved, or to be done with memory."""
+        """Let copies wait for what the device was asked for so far: to make what is saved, to be done with memory."""
         for stream in self._streams:
             stream.wait_stream(torch.cuda.current_stream(self.device))
 
