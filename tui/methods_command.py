@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
@@ -19,6 +19,9 @@ from state.errors import RequestError, UnavailableError
 from state.optimizations import CELLS, FORMATS
 from tui.output import json_format_option, standard_output
 from tui.report import standard_console
+
+#: Lines of prose are no longer than that, however wide the terminal is.
+_LINE_WIDTH: Final = 100
 
 
 @click.command()
@@ -52,7 +55,9 @@ def methods(name: str | None, output: str) -> int:
             _print_json({**_document(entry), "unavailable": why, "ability": can, "page": page(entry)})
         else:
             lines = [page(entry), "", *(_ability_lines(can) if can is not None else ())]
-            standard_console().print("\n".join(lines).rstrip(), markup=False, highlight=False)
+            console = standard_console()
+            console.width = min(console.width, _LINE_WIDTH)
+            console.print("\n".join(lines).rstrip(), markup=False, highlight=False)
     return 0
 
 
