@@ -60,7 +60,7 @@ class LimitTrial(Trial):
     """
 
     def __init__(self, source: memoryview, plan: Plan, operation: Operation, report: Report) -> None:
-        super().__init__(plan, operation, report)
+        super().__init__(plan, operation, report, len(source))
         self._source = source
         self._threads = ThreadPoolExecutor(_MOST_THREADS)
         self._buffers = memoryview(buffers(_BUFFER_BYTES))

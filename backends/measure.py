@@ -1,7 +1,8 @@
 """The protocol of one trial: what happens before, under and after the clock. Runs in a process of its own.
 
-Before: the tensors are resident, what is measured is warm, the disk is quiet, and for a cold load no page of the
-checkpoint is in memory. Under the clock: the call, and for a durable save the syncing that the call does not do itself.
+Before: the tensors are resident, what is measured is warm, the disk is quiet, for a cold load no page of the checkpoint
+is in memory, and as much memory as the model takes is at hand. Under the clock: the call, and for a durable save the
+syncing that the call does not do itself.
 After: cost, sizes, proof and verification.
 
 `Trial` is the protocol, whatever is measured; `MethodTrial` is that of a method. The device's limit goes through the
@@ -24,8 +25,9 @@ from backends import pagecache
 from backends.counters import Meter, io_counters, moved_bytes
 from backends.methods.base import AsynchronousMethod, Method
 from backends.pagecache import Residency
-from backends.storage import sync_path, sync_tree, tree_size
-from backends.tensors import StateDict, VerificationError, verify
+from backends.staging import populate
+from backends.storage import available_memory_bytes, sync_path, sync_tree, tree_size
+from backends.tensors import StateDict, VerificationError, unique_tensors, verify
 from state.events import Phase
 from state.plan import Operation, Plan
 from state.run import CacheState, LoadResult, SaveResult
@@ -51,12 +53,14 @@ class Trial(ABC):
         plan: What to measure.
         operation: Which half.
         report: Told every phase.
+        size_bytes: Of what is saved and loaded.
     """
 
-    def __init__(self, plan: Plan, operation: Operation, report: Report) -> None:
+    def __init__(self, plan: Plan, operation: Operation, report: Report, size_bytes: int) -> None:
         self._plan = plan
         self._operation: Operation = operation
         self._report = report
+        self._size_bytes = size_bytes
         self._stages_s: dict[str, float] = {}
         self._stall_s: float | None = None  # whoever lets the training loop go on during a save says when
 
@@ -182,6 +186,8 @@ class Trial(ABC):
 
     def _start(self) -> Meter:
         gc.collect()
+        with self._stage("memory"):
+            claim_memory(self._size_bytes)
         self._synchronise()
         self._report("measure", moved_bytes(io_counters(psutil.Process()), self._operation))
         return Meter()
@@ -205,7 +211,7 @@ class MethodTrial(Trial):
     """
 
     def __init__(self, method: Method, state: StateDict, plan: Plan, operation: Operation, report: Report) -> None:
-        super().__init__(plan, operation, report)
+        super().__init__(plan, operation, report, sum(t.nbytes for t in unique_tensors(state)[0].values()))
         self._method = method
         self._source = state
         self._device = torch.device(plan.device)
@@ -262,6 +268,16 @@ class MethodTrial(Trial):
     def _synchronise(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
+
+
+def claim_memory(size_bytes: int) -> None:
+    """Take memory and give it back, so that it is at hand for whoever comes next.
+
+    The host of a virtual machine takes free memory away after some seconds, and to get it again can cost more than to
+    read a checkpoint. A method whose page cache was just dropped would find memory that is still there, and one that
+    goes past the page cache would not.
+    """
+    populate(torch.empty(min(size_bytes, available_memory_bytes() // 2), dtype=torch.uint8))
 
 
 def canaries(tensors: Iterable[torch.Tensor]) -> dict[int, torch.Tensor]:

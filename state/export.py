@@ -139,7 +139,7 @@ def to_csv(run: Run) -> bytes:
 
 
 _COST_COLUMNS: Final = ("cpu_s", "peak_rss_bytes", "extra_rss_bytes", "device_write_bytes", "device_read_bytes")
-_STAGES: Final = ("warm-up", "settle", "evict", "measure", "sync", "size", "verify")
+_STAGES: Final = ("warm-up", "settle", "evict", "memory", "measure", "sync", "size", "verify")
 _SAMPLE_COLUMNS: Final = (
     *("run_id", "trial", "round", "method", "operation", "concurrency", "chunk_bytes", "codec", "status", "error"),
     *("time_s", "returned_s", "durable_s", "loaded_s", "cache", "resident_bytes", "caches_dropped", "settled"),

@@ -11,8 +11,8 @@ import psutil
 import pytest
 import torch
 
-from backends import pagecache
-from backends.measure import MethodTrial, canaries, change, prove
+from backends import measure, pagecache
+from backends.measure import MethodTrial, canaries, change, claim_memory, prove
 from backends.methods.base import AsynchronousMethod
 from backends.methods.pytorch import FILE_NAME, PyTorch
 from backends.methods.registry import create
@@ -128,12 +128,13 @@ def test_a_durable_save_and_a_cold_load_are_measured_and_proven(method: str, dis
     assert (saved.file_count, saved.stored_bytes) == (len(sizes), sum(sizes))
     assert saved.durable_s is not None
     assert 0 < saved.returned_s <= saved.durable_s == saved.time_s
-    assert saved.stages_s.keys() == {"warm-up", "settle", "measure", "sync", "size"}
+    assert saved.stages_s.keys() == {"warm-up", "settle", "memory", "measure", "sync", "size"}
     assert saved.stages_s["measure"] + saved.stages_s["sync"] == pytest.approx(saved.durable_s)
     assert saved.spec == create(method, bench.plan).spec(durable=True)
 
     loaded = bench.load(state)
-    assert bench.phases == list(loaded.stages_s) == ["warm-up", "settle", "evict", "measure", "verify"]
+    assert bench.phases == ["warm-up", "settle", "evict", "measure", "verify"]
+    assert list(loaded.stages_s) == ["warm-up", "settle", "evict", "memory", "measure", "verify"]
     assert 0 < loaded.loaded_s == loaded.time_s
     assert loaded.caches_dropped == can_drop_caches()
     # Elsewhere nobody counts what the device delivers.
@@ -329,3 +330,23 @@ def test_a_cache_is_proven_only_if_all_witnesses_agree(
 ) -> None:
     stored_bytes, seen, device_read_bytes = witnesses
     assert prove(stored_bytes, Residency(*seen) if seen else None, device_read_bytes) == state
+
+
+def test_as_much_memory_as_the_model_takes_is_at_hand_when_the_clock_starts(
+    disk: Path, state: StateDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed: list[tuple[str, int]] = []
+    bench = Bench("pytorch", disk)
+    monkeypatch.setattr(measure, "populate", lambda memory: claimed.append((bench.phases[-1], memory.nbytes)))
+    bench.save(state)
+    bench.load(state)
+    model_bytes = sum(tensor.nbytes for name, tensor in state.items() if name != "tied")
+    assert claimed == [("settle", model_bytes), ("evict", model_bytes)]
+
+
+def test_no_more_memory_is_claimed_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    claimed: list[int] = []
+    monkeypatch.setattr(measure, "populate", lambda memory: claimed.append(memory.nbytes))
+    monkeypatch.setattr(measure, "available_memory_bytes", lambda: 1000)
+    claim_memory(10**15)
+    assert claimed == [500]

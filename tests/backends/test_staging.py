@@ -1,6 +1,7 @@
 """Buffers between tensors and a file."""
 
 import itertools
+import mmap
 import threading
 
 import psutil
@@ -53,7 +54,7 @@ def test_threads_end_with_their_lanes() -> None:
 
 @pytest.mark.skipif(not psutil.LINUX, reason="no other system has such a request")
 def test_populated_memory_has_its_pages_and_keeps_what_was_written() -> None:
-    memory = torch.empty(9 * MIB + 5, dtype=torch.uint8)
+    memory = torch.frombuffer(mmap.mmap(-1, 9 * MIB + 5), dtype=torch.uint8)  # fresh, where torch's may be used
     memory[:3] = memory[-3:] = 7
     before_bytes = psutil.Process().memory_info().rss
     populate(memory)

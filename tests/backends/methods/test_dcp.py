@@ -54,7 +54,7 @@ def test_threads_are_counted_by_the_cores_that_may_be_used() -> None:
         os.sched_setaffinity(0, cores)
 
 
-@pytest.mark.parametrize("at", ["sync", "start"])
+@pytest.mark.parametrize("at", ["write", "start"])
 def test_an_asynchronous_save_that_fails_leaves_no_stager_open(
     at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,10 +63,9 @@ def test_an_asynchronous_save_that_fails_leaves_no_stager_open(
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, "broken")
 
-    monkeypatch.setattr(DefaultStager, "close", closed.append)
-    monkeypatch.setattr(os, "fsync", fail)
-    if at == "start":
-        monkeypatch.setattr(DefaultStager, "stage", fail)
+    monkeypatch.setattr(DefaultStager, "close", lambda stager: closed.append(stager))
+    failing = (dcp.FileSystemWriter, "write_data") if at == "write" else (DefaultStager, "stage")
+    monkeypatch.setattr(*failing, fail)
     with pytest.raises(OSError, match="broken"):
         create("dcp-async", PLAN).save({"a": torch.ones(9)}, tmp_path, durable=True)
     assert len(closed) == 1
