@@ -64,8 +64,10 @@ def test_an_asynchronous_save_that_fails_leaves_no_stager_open(
         raise OSError(errno.EIO, "broken")
 
     monkeypatch.setattr(DefaultStager, "close", lambda stager: closed.append(stager))
-    failing = (dcp.FileSystemWriter, "write_data") if at == "write" else (DefaultStager, "stage")
-    monkeypatch.setattr(*failing, fail)
+    if at == "write":
+        monkeypatch.setattr(dcp.FileSystemWriter, "write_data", fail)
+    else:
+        monkeypatch.setattr(DefaultStager, "stage", fail)
     with pytest.raises(OSError, match="broken"):
         create("dcp-async", PLAN).save({"a": torch.ones(9)}, tmp_path, durable=True)
     assert len(closed) == 1
