@@ -1,7 +1,6 @@
 """The history on a real disk, with real processes that are really killed."""
 
 import random
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -108,21 +107,24 @@ def test_a_run_that_was_deleted_while_it_went_on_is_written_as_a_whole(path: Pat
 
 
 WRITER = """
-import sys
+import signal, sys
 from pathlib import Path
 from state.history import History
 from tests.state.test_history import growing
 history = History(Path(sys.argv[1]))
-run_id, start = sys.argv[2], int(sys.argv[3])
+run_id, last = sys.argv[2], int(sys.argv[3])
 print("open", flush=True)
-for done in range(start, 109):
+for done in range(1, last + 1):
     history.keep(growing(run_id, done))
     print(done, flush=True)
+if last < 108:
+    signal.pause()
 """
 
 
-def writer(path: Path, run_id: str, start: int = 1) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", WRITER, str(path), run_id, str(start)]
+def writer(path: Path, run_id: str, last: int = 108) -> subprocess.Popen[str]:
+    """A program that keeps a run trial after trial; before the end of the run it waits to be killed."""
+    command = [sys.executable, "-c", WRITER, str(path), run_id, str(last)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -165,11 +167,10 @@ def test_two_processes_that_write_at_once_both_succeed(path: Path) -> None:
 
 def test_a_run_whose_program_was_killed_is_cancelled_and_one_that_goes_on_cannot_be_deleted(path: Path) -> None:
     path.parent.mkdir()
-    process = writer(path, "run")
+    process = writer(path, "run", last=3)
     assert process.stdout is not None
     while process.stdout.readline() != "3\n":
         pass
-    process.send_signal(signal.SIGSTOP)
     with History(path) as history:
         (entry,) = history.runs()
         assert (entry.status, history.get("run").status) == ("running", "running")
