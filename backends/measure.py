@@ -22,6 +22,7 @@ import psutil
 import torch
 
 from backends import pagecache
+from backends.blocks import buffers
 from backends.counters import Meter, io_counters, moved_bytes
 from backends.methods.base import AsynchronousMethod, Method
 from backends.pagecache import Residency
@@ -275,9 +276,14 @@ def claim_memory(size_bytes: int) -> None:
 
     The host of a virtual machine takes free memory away after some seconds, and to get it again can cost more than to
     read a checkpoint. A method whose page cache was just dropped would find memory that is still there, and one that
-    goes past the page cache would not.
+    goes past the page cache would not. It takes free memory in blocks as large as huge pages
+    (https://docs.kernel.org/mm/free_page_reporting.html), so those are what is asked for.
+
+    Args:
+        size_bytes: Of a model: it may be needed twice, in the page cache and in memory of its own.
     """
-    populate(torch.empty(min(size_bytes, available_memory_bytes() // 2), dtype=torch.uint8))
+    if claimed_bytes := min(2 * size_bytes, available_memory_bytes() // 2):
+        populate(torch.frombuffer(buffers(claimed_bytes), dtype=torch.uint8))
 
 
 def canaries(tensors: Iterable[torch.Tensor]) -> dict[int, torch.Tensor]:

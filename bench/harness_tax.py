@@ -9,8 +9,6 @@ run. Also says where the time between the measured spans goes.
 
 import asyncio
 import contextlib
-import mmap
-import os
 import shutil
 import statistics
 import subprocess
@@ -34,7 +32,7 @@ from state.results import method_results
 from state.run import Run
 from state.session import Session, reduce
 from state.statistics import summarise
-from state.units import GIB, MIB, parse_size
+from state.units import parse_size
 
 #: Method -> the plain script that does the same.
 SCRIPTS = {
@@ -46,11 +44,6 @@ SCRIPTS = {
     **dict.fromkeys(("orbax", "orbax-async"), "bench.plain_orbax"),
 }
 METHODS = tuple(SCRIPTS)
-#: A virtual machine returns freed memory to its host about two seconds after it was freed (free page reporting), and
-#: to get it again costs as much as the load itself. Without care that hits one side more than the other, by the
-#: rhythm of the bench. So each side starts when the last returning is over and with this much memory fresh at hand.
-PAUSE_S = 2.5
-FRESH_BYTES = 2 * GIB
 
 
 class Plain:
@@ -113,19 +106,6 @@ async def ours(launcher: Launcher, plan: Plan, spans: dict[str, list[float]]) ->
     return session.run
 
 
-def refresh_memory() -> None:
-    """Let the kernel come to rest, then make it get memory from its host, which it keeps for the next two seconds."""
-    time.sleep(PAUSE_S)
-    if os.fork() == 0:
-        try:
-            with mmap.mmap(-1, FRESH_BYTES) as memory:
-                for offset in range(0, FRESH_BYTES, 16 * MIB):
-                    memory[offset : offset + 16 * MIB] = bytes(16 * MIB)
-        finally:
-            os._exit(0)
-    os.wait()
-
-
 async def compare(storage: Path, size_bytes: int, rounds: int, methods: tuple[str, ...]) -> list[str]:
     """Run, and say what came of it."""
     source = open_source("demo", size_bytes=size_bytes, dtype="auto", seed=0)
@@ -149,14 +129,11 @@ async def compare(storage: Path, size_bytes: int, rounds: int, methods: tuple[st
         for number in range(rounds):
             for method in methods:
                 plan = Plan(model=str(model), methods=(method,), storage=str(storage), repeats=1)
-                refresh_memory()
                 if number % 2:
                     theirs = plain[method].measure(storage)
-                    refresh_memory()
                     run = await ours(launcher, plan, spans)
                 else:
                     run = await ours(launcher, plan, spans)
-                    refresh_memory()
                     theirs = plain[method].measure(storage)
                 for operation in OPERATIONS:
                     (record,) = run.of(method, operation)
