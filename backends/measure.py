@@ -1,8 +1,8 @@
 """The protocol of one trial: what happens before, under and after the clock. Runs in a process of its own.
 
 Before: the tensors are resident, what is measured is warm, the disk is quiet, for a cold load no page of the checkpoint
-is in memory, and as much memory as the model takes is at hand. Under the clock: the call, and for a durable save the
-syncing that the call does not do itself.
+is in memory, and twice as much memory as the model takes is at hand. Under the clock: the call, and for a durable save
+the syncing that the call does not do itself.
 After: cost, sizes, proof and verification.
 
 `Trial` is the protocol, whatever is measured; `MethodTrial` is that of a method. The device's limit goes through the
