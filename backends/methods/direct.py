@@ -28,7 +28,7 @@ from backends.storage import full_sync, preallocate
 from backends.tensors import StateDict
 from state.errors import RequestError
 from state.plan import Plan
-from state.units import MIB
+from state.units import KIB
 
 T = TypeVar("T")
 _CPU: Final = torch.device("cpu")
@@ -37,7 +37,7 @@ _CPU: Final = torch.device("cpu")
 SHARD_BYTES: Final = 5 * 10**9
 #: What is copied into a buffer, or out of it, should still be in the processor's cache: blocks are small. While some
 #: threads copy, enough others have to wait for the device.
-BLOCKS: Final = Pattern(MIB, 16)
+BLOCKS: Final = Pattern(512 * KIB, 32)
 
 
 class Direct(Method):
@@ -56,8 +56,8 @@ class Direct(Method):
         straight into that memory, which is fresh and in small pages.
 
     Defaults:
-        Sixteen requests of 1 MiB in flight, whose buffers are kept from one call to the next, and files of up to 5 GB.
-        It goes past the page cache in buffered and in warm runs, too: it has no other way. On a file system without
+        32 requests of 512 KiB in flight, whose buffers are kept from one call to the next, and files of up to 5 GB. It
+        goes past the page cache in buffered and in warm runs, too: it has no other way. On a file system without
         O_DIRECT it goes through the page cache and says so.
 
     Fidelity:
