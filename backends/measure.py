@@ -25,6 +25,7 @@ from backends import pagecache
 from backends.blocks import buffers
 from backends.counters import Meter, io_counters, moved_bytes
 from backends.methods.base import AsynchronousMethod, Method
+from backends.nesting import NestedStateDict, flatten, nest
 from backends.pagecache import Residency
 from backends.staging import populate
 from backends.storage import available_memory_bytes, sync_path, sync_tree, tree_size
@@ -209,14 +210,25 @@ class MethodTrial(Trial):
         plan: What to measure.
         operation: Which half.
         report: Told every phase.
+        nested: Whether the names are paths: a method that takes dictionaries in dictionaries gets them.
     """
 
-    def __init__(self, method: Method, state: StateDict, plan: Plan, operation: Operation, report: Report) -> None:
+    def __init__(
+        self,
+        method: Method,
+        state: StateDict,
+        plan: Plan,
+        operation: Operation,
+        report: Report,
+        *,
+        nested: bool = False,
+    ) -> None:
         super().__init__(plan, operation, report, sum(t.nbytes for t in unique_tensors(state)[0].values()))
         self._method = method
         self._source = state
         self._device = torch.device(plan.device)
-        self._state: StateDict = {}  # what is saved, or was loaded
+        self._nested = nested and method.capabilities.nested
+        self._state: NestedStateDict = {}  # what is saved, or was loaded
         self._canaries: dict[int, torch.Tensor] = {}  # those of them that change as soon as training may go on
 
     def _warm_up(self, folder: Path) -> None:
@@ -226,7 +238,8 @@ class MethodTrial(Trial):
             if isinstance(self._method, AsynchronousMethod):
                 self._canaries = canaries(moved.values())
                 moved = {key: self._canaries.get(id(tensor), tensor) for key, tensor in moved.items()}
-            self._state = {name: moved[id(tensor)] for name, tensor in self._source.items()}
+            state = {name: moved[id(tensor)] for name, tensor in self._source.items()}
+            self._state = nest(state) if self._nested else state
         tiny = {"warm-up": torch.zeros(2, 2, device=self._device)}
         trial_folder = folder.with_name(f"{folder.name}-warm-up")
         trial_folder.mkdir()
@@ -260,8 +273,9 @@ class MethodTrial(Trial):
         self._state = self._method.load(folder, self._device)
 
     def _verify(self, folder: Path) -> None:
-        refuse_mapped(self._state, folder)
-        verify(self._state, self._source, self._device)
+        loaded = flatten(self._state) if self._nested else self._state
+        refuse_mapped(loaded, folder)
+        verify(loaded, self._source, self._device)
 
     def _spec(self) -> dict[str, Any]:
         return self._method.spec(durable=self._durable) if self._operation == "save" else {}

@@ -128,11 +128,11 @@ class Runner:
 
         def look(emit: Emit) -> None:
             from backends.methods import registry
-            from backends.models import open_source
+            from backends.training import source_of
 
             try:
                 check_device(plan.device)
-                model = open_source(plan.model, size_bytes=plan.size_bytes, dtype=plan.dtype, seed=plan.seed).table()
+                model = source_of(plan).table()
             except Exception as error:
                 emit(RunRefused(describe_exception(error)))
                 return
@@ -187,12 +187,13 @@ class Runner:
         def fill(emit: Emit) -> None:
             import time
 
-            from backends.models import gzip_ratio, open_source
+            from backends.models import gzip_ratio
+            from backends.training import source_of
 
             start_s = time.perf_counter()
             try:
                 views = arena.views()
-                open_source(plan.model, size_bytes=plan.size_bytes, dtype=plan.dtype, seed=plan.seed).fill(views)
+                source_of(plan).fill(views)
                 ratio, sampled = gzip_ratio(views)
             except Exception as error:
                 emit(RunRefused(describe_exception(error)))
@@ -262,7 +263,12 @@ class Runner:
                     LimitTrial(arena.logical_memory(), plan, trial.operation, report)
                     if trial.method == LIMIT
                     else MethodTrial(
-                        registry.create(trial.method, plan), arena.state_dict(), plan, trial.operation, report
+                        registry.create(trial.method, plan),
+                        arena.state_dict(),
+                        plan,
+                        trial.operation,
+                        report,
+                        nested=arena.model.nested,
                     )
                 )
                 if is_save:

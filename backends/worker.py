@@ -170,7 +170,7 @@ def import_libraries() -> None:
     import backends.machine
     import backends.methods.pytorch
     import backends.methods.tensorstore
-    import backends.models  # noqa: F401
+    import backends.training  # noqa: F401
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ def run_command(plan: Plan, groups: Mapping[str, tuple[str, ...]] = NAMED) -> st
         "--model": plan.model if plan.model != _DEFAULT.model else None,
         "--size": size_argument(plan.size_bytes) if plan.size_bytes is not None else None,
         "--dtype": plan.dtype if plan.dtype != _DEFAULT.dtype else None,
+        "--with-optimizer": "" if plan.with_optimizer else None,
         "--device": plan.device if plan.device != _DEFAULT.device else None,
         "--methods": group or ",".join(plan.methods),
         "--concurrency": str(plan.concurrency) if plan.concurrency != _DEFAULT.concurrency else None,
@@ -41,5 +42,5 @@ def run_command(plan: Plan, groups: Mapping[str, tuple[str, ...]] = NAMED) -> st
         "--stall-timeout": f"{plan.stall_timeout_s:g}" if plan.stall_timeout_s != _DEFAULT.stall_timeout_s else None,
         "--timeout": f"{plan.timeout_s:g}" if plan.timeout_s is not None else None,
     }
-    words = [word for option, value in options.items() if value is not None for word in (option, value)]
+    words = [word for option, value in options.items() if value is not None for word in (option, value) if word]
     return shlex.join(["ckpt-tui", "run", *words])

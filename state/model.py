@@ -38,6 +38,7 @@ class Model(msgspec.Struct, frozen=True):
         fingerprint: Changes when the files that the values come from do; empty without files.
         gzip_ratio: Compressed over raw size by gzip level 1, or None before it was measured.
         gzip_sampled: Whether the ratio comes from a sample of the tensors, and is thus an estimate.
+        nested: Whether the names are paths through dictionaries, as a training state has them (`backends.nesting`).
     """
 
     name: str
@@ -47,6 +48,7 @@ class Model(msgspec.Struct, frozen=True):
     fingerprint: str = ""
     gzip_ratio: float | None = None
     gzip_sampled: bool = False
+    nested: bool = False
 
     @property
     def logical_bytes(self) -> int:

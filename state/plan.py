@@ -44,6 +44,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         model: Preset name, path or hub id.
         size_bytes: Scale a preset down to about this size; None keeps its own.
         dtype: Cast floating-point tensors before the clock; ``auto`` keeps them.
+        with_optimizer: Save what a trainer saves: beside the weights, Adam's moments and step counters.
         device: Where the tensors live: ``cpu``, ``cuda`` or ``cuda:N``.
         methods: Names of the methods, without repetition.
         concurrency: Value of the first switch wherever it is on.
@@ -64,6 +65,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str = "demo"
     size_bytes: int | None = None
     dtype: Dtype = "auto"
+    with_optimizer: bool = False
     device: str = "cpu"
     methods: tuple[str, ...] = SIX
     concurrency: int = DEFAULT_CONCURRENCY

@@ -80,6 +80,14 @@ def fields() -> tuple[Field, ...]:
             lambda p: size_argument(p.size_bytes) if p.size_bytes is not None else "",
         ),
         Field("dtype", "Dtype", "casts floating-point tensors before the clock", str, lambda p: p.dtype, dtypes),
+        Field(
+            "with_optimizer",
+            "Saved",
+            "the weights alone, or with Adam's moments and step counters, as a trainer saves them",
+            lambda text: text == "with optimizer",
+            lambda p: "with optimizer" if p.with_optimizer else "weights",
+            tuple((name, name) for name in ("weights", "with optimizer")),
+        ),
         Field("device", "Device", "where the tensors live", str, _device, _devices(), no_gpu),
         Field(
             "storage",

@@ -38,7 +38,7 @@ _SIZE: Final = Parsed("size", parse_size)
 _OPTIONS: Final = (
     click.option("--model", default="demo", show_default=True, help="Preset, folder or file with weights, or hub id."),
     click.option(
-        "--size", "size_bytes", type=_SIZE, metavar="SIZE", help="Scale a preset to about this size, such as 256MiB."
+        "--size", "size_bytes", type=_SIZE, metavar="SIZE", help="Scale a preset's weights to about this size, such as 256MiB."
     ),
     click.option(
         "--dtype",
@@ -46,6 +46,9 @@ _OPTIONS: Final = (
         default="auto",
         show_default=True,
         help="Cast floating-point tensors before measuring.",
+    ),
+    click.option(
+        "--with-optimizer", is_flag=True, help="Save Adam's moments and step counters with the weights, as trainers do."
     ),
     click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."),
     click.option(

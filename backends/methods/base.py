@@ -22,6 +22,8 @@ class Capabilities(msgspec.Struct, frozen=True):
         dtypes: torch names of the dtypes that it keeps as they are; None for all.
         syncs_itself: Whether its save, asked to be durable, syncs every file that it writes and every folder that it
             makes. The checkpoint's own folder and its parent are always synced by us, under the clock.
+        nested: Whether it takes dictionaries in dictionaries, and brings them back. Others get a training state as one
+            dictionary with paths for names (`backends.nesting`).
         lazy_load: Whether the library's load maps the file and reads later. The method reads it through, under the
             clock.
     """
@@ -29,6 +31,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     devices: frozenset[str] = frozenset({"cpu", "cuda"})
     dtypes: frozenset[str] | None = None
     syncs_itself: bool = False
+    nested: bool = False
     lazy_load: bool = False
 
 

@@ -8,6 +8,7 @@ from torch.utils.serialization import config
 
 from backends.methods.base import Capabilities, Method
 from backends.methods.mapped import read_through
+from backends.nesting import flatten, nest
 from backends.tensors import StateDict
 from state.plan import Plan
 
@@ -35,6 +36,8 @@ class PyTorch(Method):
         https://docs.pytorch.org/docs/stable/notes/serialization.html
         https://docs.pytorch.org/docs/stable/generated/torch.save.html
     """
+
+    capabilities = Capabilities(nested=True)
 
     @classmethod
     def create(cls, name: str, plan: Plan) -> Self:
@@ -86,7 +89,7 @@ class TunedPyTorch(PyTorch):
 
     def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
         """One file, under settings that last for this call."""
-        on_gpu = any(tensor.is_cuda for tensor in state.values())
+        on_gpu = any(tensor.is_cuda for tensor in flatten(state).values())
         settings = {f"save.{name}": value for name, value in _settings(on_gpu=on_gpu).items()}
         with config.patch(settings):  # type: ignore[attr-defined] # torch puts it there when it is imported
             super().save(state, folder, durable=durable)
@@ -114,7 +117,7 @@ class MappedPyTorch(PyTorch):
         https://docs.pytorch.org/tutorials/recipes/recipes/module_load_state_dict_tips.html
     """
 
-    capabilities = Capabilities(lazy_load=True)
+    capabilities = Capabilities(nested=True, lazy_load=True)
 
     def spec(self, *, durable: bool) -> dict[str, Any]:
         """The calls."""
@@ -124,7 +127,7 @@ class MappedPyTorch(PyTorch):
     def load(self, folder: Path, device: torch.device) -> StateDict:
         """Map, and read through."""
         mapped: StateDict = torch.load(folder / FILE_NAME, weights_only=True, map_location=device, mmap=True)
-        return read_through(mapped, device)
+        return nest(read_through(flatten(mapped), device))
 
 
 def _settings(*, on_gpu: bool) -> dict[str, Any]:

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from backends.measure import refuse_mapped
+from backends.nesting import flatten, nest
 from backends.storage import files_below
 from backends.tensors import verify
 from backends.testing import samples
 from backends.testing.harness import Harness
+from backends.testing.saver import save
 from state.errors import UnavailableError
 from state.model import Model, TensorInfo
 
@@ -67,6 +69,26 @@ class FidelityTests(Harness):
         self.round_trip(state, folder)
         above = {*samples.FOLDERS, "disk", "elsewhere"}
         assert {path.name for path in disk.parent.rglob("*") if not path.is_relative_to(folder)} == above
+
+    def test_a_training_state_comes_back_in_its_structure(self, disk: Path) -> None:
+        """As dictionaries in dictionaries if the method takes them, else with paths for names."""
+        weight = samples.random_tensor("bfloat16", (67, 131))
+        moment = samples.random_tensor("float32", (67, 131))
+        state = self.state(
+            {
+                "model/layer.weight": weight,
+                "model/a~1b": torch.arange(7),
+                "optimizer/state/layer.weight/step": torch.ones(()),
+                "optimizer/state/layer.weight/exp_avg": moment,
+                "model/head.weight": weight,
+            }
+        )
+        nested = self.make().capabilities.nested
+        save(self.make(), nest(state) if nested else state, disk, durable=False)
+        loaded = self.make().load(disk, self.device)
+        if nested:
+            assert loaded.keys() == {"model", "optimizer"}
+        verify(flatten(loaded) if nested else loaded, state, self.device)
 
     def test_loaded_tensors_are_in_memory_of_their_own_that_only_ties_share(self, disk: Path) -> None:
         """Neither in the source's nor in a mapped file's: what changes later must not change the model."""

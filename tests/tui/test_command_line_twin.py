@@ -27,6 +27,7 @@ def test_only_what_is_not_as_it_comes_is_written() -> None:
         model=st.sampled_from(["demo", "a folder/with 'quotes'", "org/name"]),
         size_bytes=st.none() | st.integers(1, 10**12),
         dtype=st.sampled_from(["auto", "float16", "bfloat16", "float32"]),
+        with_optimizer=st.booleans(),
         device=st.sampled_from(["cpu", "cuda:1"]),
         methods=st.lists(st.sampled_from([*SIX, *CELL_NAMES]), min_size=1, unique=True).map(tuple),
         concurrency=st.integers(1, 4096),
