@@ -294,9 +294,9 @@ def claim_memory(size_bytes: int) -> None:
     (https://docs.kernel.org/mm/free_page_reporting.html), so those are what is asked for.
 
     Args:
-        size_bytes: Of a model: it may be needed twice, in the page cache and in memory of its own.
+        size_bytes: Of a model, which a load puts into memory of its own.
     """
-    if claimed_bytes := min(2 * size_bytes, available_memory_bytes() // 2):
+    if claimed_bytes := min(size_bytes, available_memory_bytes() // 2):
         populate(torch.frombuffer(buffers(claimed_bytes), dtype=torch.uint8))
 
 

@@ -27,7 +27,8 @@ from state.events import (
     WorkerEvent,
 )
 from state.model import Model
-from state.plan import LIMIT, Plan, needs, schedule, shortage
+from state.needs import MemoryNeed, Needs, needs, shortage
+from state.plan import LIMIT, Plan, schedule
 from state.run import Failure, Limits, SaveResult
 
 _NOT_SAVED: Final = Failure("there is no checkpoint to load", "see why its save has no result")
@@ -112,7 +113,7 @@ class Runner:
             RefusedError: If it cannot start.
         """
         # Rounds that are added to a run come as a command of their own, and find everything in place.
-        arena = self._models.of_run(self._run_id) or self._provide(self._look())
+        arena = self._models.of_run(self._run_id) or self._provide(*self._look())
         if 0 in self._todo:
             self._measure_machine(arena)
         for number in range(len(self._schedule)):
@@ -121,10 +122,10 @@ class Runner:
 
     # Before the trials ---------------------------------------------------------------------------------------------
 
-    def _look(self) -> Model:
-        """The model's table; fails the methods that cannot take it and refuses what cannot be had at all."""
+    def _look(self) -> tuple[Model, Needs]:
+        """The model's table, and what a run on it needs; fails the methods that cannot take it and refuses what cannot be had at all."""
         plan = self._plan
-        models: list[Model] = []
+        found: list[tuple[Model, Needs]] = []
 
         def look(emit: Emit) -> None:
             from backends.methods import registry
@@ -136,10 +137,12 @@ class Runner:
             except Exception as error:
                 emit(RunRefused(describe_exception(error)))
                 return
-            emit(ModelBuilding(model))
+            memory: dict[str, MemoryNeed] = {}
             for method in plan.methods:
                 try:
-                    refusal = registry.create(method, plan).refusal(model, plan.device)
+                    made = registry.create(method, plan)
+                    memory[method] = made.capabilities.memory
+                    refusal = made.refusal(model, plan.device)
                     failure = Failure(refusal.what, refusal.do) if refusal else None
                 except Exception as error:
                     failure = describe_exception(error)
@@ -147,24 +150,25 @@ class Runner:
                     for number, trial in enumerate(self._schedule):
                         if trial.method == method:
                             emit(TrialFailed(number, failure))
+            emit(ModelBuilding(model, needs(plan, model, memory)))
 
         def on_event(event: WorkerEvent) -> None:
             match event:
                 case RunRefused():
                     raise RefusedError(event.failure)
                 case ModelBuilding():
-                    models.append(event.model)
+                    found.append((event.model, event.needs))
                     self._host.emit(event)
                 case TrialFailed() if event.trial in self._todo:
                     self._todo.discard(event.trial)
                     self._host.emit(event)
 
         failure = self._host.do(look, self._stalls, on_event)
-        if failure is not None or not models:
+        if failure is not None or not found:
             raise RefusedError(failure or Failure("the model's table did not come", "see the log"))
-        return models[0]
+        return found[0]
 
-    def _provide(self, model: Model) -> Arena:
+    def _provide(self, model: Model, need: Needs) -> Arena:
         """The model's tensors in shared memory, from the last run if they are the same."""
         plan = self._plan
         key = (model, plan.seed)
@@ -174,7 +178,7 @@ class Runner:
             free = msgspec.structs.replace(free, memory_bytes=free.memory_bytes + model.logical_bytes)
         else:
             self._models.clear()
-        short = shortage(needs(plan, model), free, plan.storage)
+        short = shortage(need, free, plan, model)
         if short is not None:
             raise RefusedError(Failure(short.what, short.do))
         if kept is not None:

@@ -15,7 +15,7 @@ import psutil
 
 from state.environment import FileSystem
 from state.errors import StorageError
-from state.plan import Room
+from state.needs import Room
 
 
 def user_path(text: str) -> Path:

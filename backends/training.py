@@ -13,12 +13,11 @@ import torch
 
 from backends.models import Source, open_source
 from backends.nesting import path_name
-from state.model import Model, TensorInfo
+from state.model import WEIGHTS_KEY, Model, TensorInfo
 from state.plan import Plan
 
 #: https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html
 _BETAS: Final = (0.9, 0.999)
-_MODEL: Final = "model"
 _STATE: Final = ("optimizer", "state")
 _STEP_BYTES: Final = 4
 _MOMENT_BYTES: Final = 4
@@ -52,20 +51,20 @@ class TrainingState:
     def table(self) -> Model:
         """Names, dtypes and shapes of all: the weights first."""
         model = self._weights.table()
-        weights = (msgspec.structs.replace(tensor, name=path_name(_MODEL, tensor.name)) for tensor in model.tensors)
+        weights = (msgspec.structs.replace(tensor, name=path_name(WEIGHTS_KEY, tensor.name)) for tensor in model.tensors)
         kept = [info for tensor in model.tensors if _is_parameter(tensor) for info in _kept_for(tensor)]
         return msgspec.structs.replace(
             model,
             origin=f"{model.origin}, with Adam's state",
             tensors=(*weights, *kept),
-            aliases={path_name(_MODEL, alias): path_name(_MODEL, name) for alias, name in model.aliases.items()},
+            aliases={path_name(WEIGHTS_KEY, alias): path_name(WEIGHTS_KEY, name) for alias, name in model.aliases.items()},
             nested=True,
         )
 
     def fill(self, views: Mapping[str, torch.Tensor]) -> None:
         """The weights as their source has them, then the moments, in place."""
         tensors = self._weights.table().tensors
-        self._weights.fill({tensor.name: views[path_name(_MODEL, tensor.name)] for tensor in tensors})
+        self._weights.fill({tensor.name: views[path_name(WEIGHTS_KEY, tensor.name)] for tensor in tensors})
         dice = torch.Generator().manual_seed(self._seed)
         first, second = (1 - beta for beta in _BETAS)
         for tensor in filter(_is_parameter, tensors):

@@ -11,6 +11,7 @@ import msgspec
 
 from state.environment import Environment
 from state.model import Model
+from state.needs import Needs
 from state.plan import Plan
 from state.run import Failure, Limits, Result
 
@@ -55,9 +56,10 @@ class WorkerStarting(Event, frozen=True, tag="worker-starting"):
 
 
 class ModelBuilding(Event, frozen=True, tag="model-building"):
-    """The model's table is known and its tensors are being filled."""
+    """The model's table is known, and what a run on it needs; its tensors are being filled."""
 
     model: Model
+    needs: Needs
 
 
 class ModelReady(Event, frozen=True, tag="model-ready"):

@@ -19,6 +19,7 @@ from state.environment import Environment
 from state.errors import ExportError, RequestError
 from state.limits import limits_of
 from state.model import Model
+from state.needs import MemoryPlan
 from state.plan import Plan, through_cache
 from state.results import MethodResult, OperationSummary, method_results
 from state.run import SCHEMA_VERSION, Failure, Limits, LoadResult, Run, RunStatus, SaveResult, TrialRecord
@@ -37,6 +38,7 @@ def to_json(run: Run) -> bytes:
         "plan": run.plan,
         "environment": run.environment,
         "model": run.model,
+        "memory": run.memory,
         "limits": limits_of(run),
         "limits_failure": run.limits_failure,
         "other_limits": run.other_limits,
@@ -62,6 +64,7 @@ class _Document(msgspec.Struct):
     environment: Environment
     trials: tuple[TrialRecord, ...]
     model: Model | None = None
+    memory: MemoryPlan | None = None
     limits: Limits = Limits()
     limits_failure: Failure | None = None
     other_limits: dict[str, Limits] = {}
@@ -193,6 +196,7 @@ def to_markdown(run: Run) -> bytes:
         f"# Checkpoint run {run.run_id}",
         "",
         f"- Model: {model_line(run) if model else plan.model}",
+        *([f"- {memory_line(run.memory).capitalize()}"] if run.memory is not None else []),
         f"- Storage: {environment.storage} ({environment.filesystem.type}), saves {plan.durability}, "
         f"loads {plan.cache}, {rounds_words(plan.repeats)}, seed {plan.seed}, device {plan.device}",
         f"- Limit: {limits_line(run) or 'not measured'}",
@@ -220,6 +224,14 @@ def model_line(run: Run) -> str:
     if model.gzip_ratio is not None:
         parts.append(f"gzip leaves {'≈' if model.gzip_sampled else ''}{model.gzip_ratio:.0%}")
     return " · ".join(parts)
+
+
+def memory_line(memory: MemoryPlan) -> str:
+    """What the run takes of memory at most, and what for."""
+    return (
+        f"memory: {format_bytes(memory.total_bytes)} at most, the model {format_bytes(memory.model_bytes)}, "
+        f"{memory.trial} {format_bytes(memory.trial_bytes)}, libraries {format_bytes(memory.libraries_bytes)}"
+    )
 
 
 #: Intervals wider than this each way are told by their ends.

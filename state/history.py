@@ -21,6 +21,7 @@ from state.environment import Environment
 from state.errors import HistoryError, RequestError
 from state.history_schema import VERSION, migrate, version_of
 from state.model import Model
+from state.needs import MemoryPlan
 from state.owner import Owner
 from state.paths import history_file
 from state.plan import Plan
@@ -31,6 +32,7 @@ _JSON: Final[dict[str, Any]] = {
     "plan": Plan,
     "environment": Environment,
     "model": Model | None,
+    "memory": MemoryPlan | None,
     "limits": Limits,
     "limits_failure": Failure | None,
     "refusal": Failure | None,

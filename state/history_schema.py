@@ -46,6 +46,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         """,
     ),
     ("ALTER TABLE runs ADD COLUMN limits_failure TEXT NOT NULL DEFAULT 'null'",),
+    ("ALTER TABLE runs ADD COLUMN memory TEXT NOT NULL DEFAULT 'null'",),
 )
 VERSION: Final = len(MIGRATIONS)
 

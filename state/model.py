@@ -2,7 +2,12 @@
 
 import math
 
+from typing import Final
+
 import msgspec
+
+#: Under which key a training state has the weights.
+WEIGHTS_KEY: Final = "model"
 
 
 class TensorInfo(msgspec.Struct, frozen=True):
@@ -54,6 +59,11 @@ class Model(msgspec.Struct, frozen=True):
     def logical_bytes(self) -> int:
         """Bytes of all tensors, shared storage counted once."""
         return sum(tensor.nbytes for tensor in self.tensors)
+
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of the weights alone, where others are beside them."""
+        return sum(t.nbytes for t in self.tensors if not self.nested or t.name.startswith(f"{WEIGHTS_KEY}/"))
 
     @property
     def dtypes(self) -> tuple[str, ...]:

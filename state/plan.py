@@ -1,4 +1,4 @@
-"""What to measure: the plan of one run, its schedule, and what it needs of disk and memory."""
+"""What to measure: the plan of one run, and its schedule."""
 
 import math
 import random
@@ -7,22 +7,21 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from state.chunks import chunk_count, large_chunk_shape, tile_shape
+from state.chunks import large_chunk_shape, tile_shape
 from state.errors import RequestError
-from state.model import Model, TensorInfo
+from state.model import TensorInfo
 from state.optimizations import (
     CELLS,
     DEFAULT_CHUNK_BYTES,
     DEFAULT_CONCURRENCY,
     FORMATS,
-    IN_FLIGHT_BYTES,
     MAX_CHUNK_BYTES,
     MAX_CONCURRENCY,
     MIN_CHUNK_BYTES,
     Codec,
     Optimizations,
 )
-from state.units import format_bytes, share_argument, size_argument
+from state.units import share_argument, size_argument
 
 #: The methods of the study that this tool continues, in the order in which people see them.
 SIX: Final = ("pytorch", "tensorstore", "t5x", "ts+concurrency", "ts+chunks", "ts+compression")
@@ -205,71 +204,3 @@ def chunk_shape(tensor: TensorInfo, chunk_bytes: int | None) -> tuple[int, ...]:
 def one_more_round(plan: Plan) -> Plan:
     """The plan with another round; the schedule of the rounds before stays as it is."""
     return msgspec.structs.replace(plan, repeats=plan.repeats + 1)
-
-
-class Needs(msgspec.Struct, frozen=True):
-    """What a run will take at most, estimated before it starts."""
-
-    disk_bytes: int
-    files: int
-    memory_bytes: int
-
-
-_FILE_OVERHEAD_BYTES: Final = 4096  # the last, partly filled block of each file
-_BASE_MEMORY_BYTES: Final = 500 * 10**6  # Python with torch and TensorStore
-
-
-def needs(plan: Plan, model: Model) -> Needs:
-    """Disk, files and memory for the largest single checkpoint: only one lies on the disk at a time.
-
-    Memory holds the source and, during a load, one copy. A codec may not shrink random bits, so compression is
-    not counted on.
-    """
-    arrays = len(model.tensors)
-    files, disk_bytes = 1, model.logical_bytes + _FILE_OVERHEAD_BYTES  # the limit's one file
-    for method in plan.methods:
-        optimizations = plan.optimizations(method)
-        method_files, padded_bytes = 2, model.logical_bytes
-        if optimizations is not None:
-            counts = {t.name: chunk_count(t.shape, chunk_shape(t, optimizations.chunk_bytes)) for t in model.tensors}
-            # A chunk at the edge is stored whole: zarr v2 pads it.
-            padded_bytes = sum(
-                counts[t.name] * math.prod(chunk_shape(t, optimizations.chunk_bytes)) * t.item_bytes
-                for t in model.tensors
-            )
-            method_files = sum(counts.values()) + 2 * arrays + 2  # chunks, a folder and .zarray each, the index
-        files = max(files, method_files)
-        disk_bytes = max(disk_bytes, padded_bytes + method_files * _FILE_OVERHEAD_BYTES)
-    in_flight_bytes = min(model.logical_bytes, IN_FLIGHT_BYTES)  # chunks on their way through an encoder
-    memory_bytes = 2 * model.logical_bytes + in_flight_bytes + _BASE_MEMORY_BYTES
-    return Needs(disk_bytes, files, memory_bytes)
-
-
-class Room(msgspec.Struct, frozen=True):
-    """What the storage folder and the machine have free. None: the file system sets no limit, or tells none."""
-
-    disk_bytes: int
-    files: int | None
-    memory_bytes: int
-
-
-def shortage(need: Needs, room: Room, storage: str) -> RequestError | None:
-    """The reason why a run must not start, with figures, or None if there is room."""
-    if need.disk_bytes > room.disk_bytes:
-        return RequestError(
-            f"{storage} has {format_bytes(room.disk_bytes)} free and the run needs up to "
-            f"{format_bytes(need.disk_bytes)}",
-            "free some space, choose another --storage, or a smaller --size",
-        )
-    if room.files is not None and need.files > room.files:
-        return RequestError(
-            f"{storage} has {room.files:,} inodes free and the run needs up to {need.files:,} files",
-            "choose another --storage, a smaller --size, or leave out the methods with 64x64 tiles",
-        )
-    if need.memory_bytes > room.memory_bytes:
-        return RequestError(
-            f"{format_bytes(room.memory_bytes)} of memory are available and the run needs about "
-            f"{format_bytes(need.memory_bytes)} (the model, one loaded copy, the libraries)",
-            "choose a smaller --size or close other programs",
-        )
-    return None

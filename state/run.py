@@ -7,6 +7,7 @@ import msgspec
 
 from state.environment import Environment
 from state.model import Model
+from state.needs import MemoryPlan
 from state.plan import LIMIT, Operation, Plan, Trial
 
 SCHEMA_VERSION: Final = 1
@@ -181,6 +182,7 @@ class Run(msgspec.Struct, frozen=True):
         environment: Where it happened.
         records: Every trial of the schedule, in its order; the limit's are among them.
         model: The tensors' table, once known.
+        memory: What it takes of memory at most, as planned.
         limits: What was measured of the machine before the trials. The device's own limit is in the records, see
             `state.limits.limits_of`.
         limits_failure: Why that was not measured, if it failed.
@@ -196,6 +198,7 @@ class Run(msgspec.Struct, frozen=True):
     environment: Environment
     records: tuple[TrialRecord, ...]
     model: Model | None = None
+    memory: MemoryPlan | None = None
     limits: Limits = Limits()
     limits_failure: Failure | None = None
     other_limits: dict[str, Limits] = {}

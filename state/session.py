@@ -117,7 +117,10 @@ def reduce(session: Session, event: Event) -> Session:
     if run is None or run.status != "running":
         return session
     match event:
-        case ModelBuilding() | ModelReady():
+        case ModelBuilding():
+            run = msgspec.structs.replace(run, model=event.model, memory=event.needs.memory)
+            return msgspec.structs.replace(session, run=advise(run))
+        case ModelReady():
             return msgspec.structs.replace(session, run=advise(msgspec.structs.replace(run, model=event.model)))
         case MachineMeasured():
             # A worker that took over after a death may fail at it: then what the first one measured still holds.

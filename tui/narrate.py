@@ -11,7 +11,7 @@ from state.events import (
     TrialFinished,
     WorkerReady,
 )
-from state.export import model_line
+from state.export import memory_line, model_line
 from state.session import Session
 from state.units import format_rate, format_seconds
 
@@ -28,7 +28,7 @@ def narrate(session: Session, event: Event) -> tuple[str, ...]:
         return ()
     match event:
         case ModelBuilding():
-            return (f"building {model_line(run)}",)
+            return (f"building {model_line(run)}", memory_line(event.needs.memory))
         case ModelReady():
             return (f"ready in {format_seconds(event.build_s)} s: {model_line(run)}",)
         case MachineMeasured() if event.failure is not None:

@@ -11,6 +11,7 @@ import torch
 from backends.tensors import StateDict
 from state.errors import UnavailableError
 from state.model import Model
+from state.needs import MemoryNeed
 from state.plan import Plan
 
 
@@ -24,6 +25,7 @@ class Capabilities(msgspec.Struct, frozen=True):
             makes. The checkpoint's own folder and its parent are always synced by us, under the clock.
         nested: Whether it takes dictionaries in dictionaries, and brings them back. Others get a training state as one
             dictionary with paths for names (`backends.nesting`).
+        memory: What it takes beyond the model.
         lazy_load: Whether the library's load maps the file and reads later. The method reads it through, under the
             clock.
     """
@@ -32,6 +34,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     dtypes: frozenset[str] | None = None
     syncs_itself: bool = False
     nested: bool = False
+    memory: MemoryNeed = MemoryNeed()
     lazy_load: bool = False
 
 

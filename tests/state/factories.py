@@ -7,6 +7,7 @@ import msgspec
 from state.environment import Environment, FileSystem
 from state.events import Event, ModelReady, RunFinished, RunRequested, TrialFinished, TrialStarted
 from state.model import Model, TensorInfo
+from state.needs import MemoryPlan, Needs
 from state.plan import Operation, Plan, schedule
 from state.run import Cost, LoadResult, Run, SaveResult
 from state.session import Session, reduce
@@ -14,6 +15,7 @@ from state.session import Session, reduce
 #: Method and operation -> the time of each round, in seconds.
 Times = Mapping[tuple[str, str], list[float]] | Mapping[tuple[str, Operation], list[float]]
 
+NEEDS = Needs(2 * 10**6, 10, MemoryPlan(10**6, 10**6, "loading with pytorch"))
 MODEL = Model("tiny", "made for a test", (TensorInfo("w", "float16", (1000, 500), 1_000_000),), gzip_ratio=0.9)
 ENVIRONMENT = Environment(hostname="here", storage="/disk", filesystem=FileSystem("ext4", "/", "/dev/x"), cores=2)
 COST = Cost(cpu_s=0.5, peak_rss_bytes=300, extra_rss_bytes=100, device_write_bytes=1_000_000, device_read_bytes=900_000)

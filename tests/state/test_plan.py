@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from state.errors import RequestError
-from state.model import Model, TensorInfo
 from state.optimizations import CELLS, Optimizations
-from state.plan import LIMIT, SIX, Needs, Plan, Room, expand_methods, needs, schedule, shortage
+from state.plan import LIMIT, SIX, Plan, expand_methods, schedule
 
 plans = st.builds(
     Plan,
@@ -98,37 +97,3 @@ def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
 def test_a_group_of_which_nothing_can_run_here_is_refused() -> None:
     with pytest.raises(RequestError, match=r"no method of none can run here.*ckpt-tui methods"):
         expand_methods("six,none", ("pytorch", *CELLS), GROUPS)
-
-
-def model(*shapes: tuple[int, ...]) -> Model:
-    infos = []
-    for number, shape in enumerate(shapes):
-        elements = 1
-        for dim in shape:
-            elements *= dim
-        infos.append(TensorInfo(f"t{number}", "float16", shape, 2 * elements))
-    return Model("m", "m", tuple(infos))
-
-
-def test_needs_count_the_tiles_their_padding_and_two_copies_in_memory() -> None:
-    tensors = model((130, 64), (10,))  # 3 tiles of 64x64, the last one padded; 1 tile of 10
-    need = needs(Plan(methods=("tensorstore",)), tensors)
-    assert need.files == 3 + 1 + 2 * 2 + 2
-    assert need.disk_bytes == 3 * 64 * 64 * 2 + 10 * 2 + need.files * 4096
-    assert need.memory_bytes > 2 * tensors.logical_bytes
-    assert needs(Plan(methods=("pytorch",)), tensors).files < need.files
-
-
-@pytest.mark.parametrize(
-    ("room", "words"),
-    [
-        (Room(999_999, None, 10**12), "has 1.00 MB free and the run needs up to 2.00 MB"),
-        (Room(10**9, 10, 10**12), "has 10 inodes free and the run needs up to 122,000 files"),
-        (Room(10**9, 10**6, 10**6), "1.00 MB of memory are available and the run needs about 3.00 MB"),
-    ],
-)
-def test_a_shortage_says_what_is_there_and_what_is_needed(room: Room, words: str) -> None:
-    error = shortage(Needs(2_000_000, 122_000, 3_000_000), room, "/disk")
-    assert error is not None
-    assert words in error.what
-    assert shortage(Needs(1, 1, 1), room, "/disk") is None

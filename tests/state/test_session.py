@@ -23,7 +23,7 @@ from state.plan import LIMIT, Plan, schedule
 from state.results import method_results
 from state.run import FINAL, Failure, Limits, SaveResult
 from state.session import Session, reduce, run_left_s
-from tests.state.factories import MODEL, events, load, request, save
+from tests.state.factories import MODEL, NEEDS, events, load, request, save
 
 PLAN = Plan(methods=("pytorch", "t5x"), repeats=2)  # 12 trials: the limit is measured in each round, too
 EVERYTHING = (*PLAN.methods, LIMIT)
@@ -33,7 +33,7 @@ trials = st.integers(-1, 18)
 any_event: st.SearchStrategy[Event] = st.one_of(
     st.builds(WorkerReady, st.just(1), st.just(1), st.just(1.0)),
     st.just(request(PLAN)),
-    st.sampled_from([ModelBuilding(MODEL), ModelReady(MODEL, 1.0)]),
+    st.sampled_from([ModelBuilding(MODEL, NEEDS), ModelReady(MODEL, 1.0)]),
     st.sampled_from([MachineMeasured(Limits(gzip_bytes_per_s=1.0)), MachineMeasured(Limits(), FAILURE)]),
     st.just(RunRefused(FAILURE)),
     st.builds(TrialStarted, trials, st.just(77), st.integers(0, 10**9)),

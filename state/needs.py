@@ -1,0 +1,148 @@
+"""What a run needs of disk and memory, known before it starts, and whether there is room."""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from state.chunks import chunk_count
+from state.errors import RequestError
+from state.model import Model
+from state.plan import LIMIT, OPERATIONS, Operation, Plan, chunk_shape
+from state.units import MIB, format_bytes, size_argument
+
+_FILE_OVERHEAD_BYTES: Final = 4096  # the last, partly filled block of each file
+#: Python with torch, TensorStore, JAX and transformers, shared by the worker and its children, and the program itself.
+_LIBRARIES_BYTES: Final = 500 * 10**6
+
+
+class MemoryNeed(msgspec.Struct, frozen=True):
+    """Memory that a method takes beyond the model that is saved, as measured.
+
+    Attributes:
+        save_copies: While it saves, in models.
+        load_copies: When it has loaded, in models: the loaded one is among them.
+        fixed_bytes: Whatever the model's size.
+    """
+
+    save_copies: float = 0.0
+    load_copies: float = 1.0
+    fixed_bytes: int = 64 * MIB
+
+    def bytes_for(self, model_bytes: int, operation: Operation) -> int:
+        """Of one operation."""
+        return round(model_bytes * (self.save_copies if operation == "save" else self.load_copies)) + self.fixed_bytes
+
+
+class MemoryPlan(msgspec.Struct, frozen=True):
+    """What the whole program takes of memory at most.
+
+    Attributes:
+        model_bytes: The tensors that are saved.
+        trial_bytes: What the trial that needs most takes beyond them.
+        trial: Which one that is, for people.
+        libraries_bytes: All else.
+    """
+
+    model_bytes: int
+    trial_bytes: int
+    trial: str
+    libraries_bytes: int = _LIBRARIES_BYTES
+
+    @property
+    def total_bytes(self) -> int:
+        """All of it."""
+        return self.model_bytes + self.trial_bytes + self.libraries_bytes
+
+
+class Needs(msgspec.Struct, frozen=True):
+    """What a run will take at most, estimated before it starts.
+
+    Attributes:
+        disk_bytes: Of the largest single checkpoint: only one lies on the disk at a time.
+        files: In it.
+        memory: Of the whole program.
+    """
+
+    disk_bytes: int
+    files: int
+    memory: MemoryPlan
+
+
+def needs(plan: Plan, model: Model, memory: Mapping[str, MemoryNeed]) -> Needs:
+    """Disk, files and memory for a run.
+
+    A codec may not shrink random bits, so compression is not counted on.
+
+    Args:
+        plan: What is measured.
+        model: The table.
+        memory: Method -> what it takes.
+    """
+    arrays = len(model.tensors)
+    files, disk_bytes = 1, model.logical_bytes + _FILE_OVERHEAD_BYTES  # the limit's one file
+    for method in plan.methods:
+        optimizations = plan.optimizations(method)
+        method_files, padded_bytes = 2, model.logical_bytes
+        if optimizations is not None:
+            counts = {t.name: chunk_count(t.shape, chunk_shape(t, optimizations.chunk_bytes)) for t in model.tensors}
+            # A chunk at the edge is stored whole: zarr v2 pads it.
+            padded_bytes = sum(
+                counts[t.name] * math.prod(chunk_shape(t, optimizations.chunk_bytes)) * t.item_bytes
+                for t in model.tensors
+            )
+            method_files = sum(counts.values()) + 2 * arrays + 2  # chunks, a folder and .zarray each, the index
+        files = max(files, method_files)
+        disk_bytes = max(disk_bytes, padded_bytes + method_files * _FILE_OVERHEAD_BYTES)
+    return Needs(disk_bytes, files, _memory_plan(model, memory))
+
+
+def _memory_plan(model: Model, memory: Mapping[str, MemoryNeed]) -> MemoryPlan:
+    size_bytes = model.logical_bytes
+    trials = {
+        f"{'saving' if operation == 'save' else 'loading'} with {method}": need.bytes_for(size_bytes, operation)
+        for method, need in ({LIMIT: MemoryNeed(load_copies=0.0)} | dict(memory)).items()
+        for operation in OPERATIONS
+    }
+    most = max(trials, key=lambda trial: trials[trial])
+    return MemoryPlan(size_bytes, trials[most], most)
+
+
+class Room(msgspec.Struct, frozen=True):
+    """What the storage folder and the machine have free. None: the file system sets no limit, or tells none."""
+
+    disk_bytes: int
+    files: int | None
+    memory_bytes: int
+
+
+def shortage(need: Needs, room: Room, plan: Plan, model: Model) -> RequestError | None:
+    """The reason why a run must not start, with figures, or None if there is room."""
+    if need.disk_bytes > room.disk_bytes:
+        return RequestError(
+            f"{plan.storage} has {format_bytes(room.disk_bytes)} free and the run needs up to "
+            f"{format_bytes(need.disk_bytes)}",
+            "free some space, choose another --storage, or a smaller --size",
+        )
+    if room.files is not None and need.files > room.files:
+        return RequestError(
+            f"{plan.storage} has {room.files:,} inodes free and the run needs up to {need.files:,} files",
+            "choose another --storage, a smaller --size, or leave out the methods with 64x64 tiles",
+        )
+    memory = need.memory
+    if memory.total_bytes > room.memory_bytes:
+        return RequestError(
+            f"{format_bytes(room.memory_bytes)} of memory are available and the run needs about "
+            f"{format_bytes(memory.total_bytes)} (the model {format_bytes(memory.model_bytes)}, {memory.trial} "
+            f"{format_bytes(memory.trial_bytes)}, the libraries {format_bytes(memory.libraries_bytes)})",
+            f"choose a preset with a --size up to {size_argument(_largest_bytes(memory, room, model))}, or close other "
+            "programs",
+        )
+    return None
+
+
+def _largest_bytes(memory: MemoryPlan, room: Room, model: Model) -> int:
+    """Weights of the same kind for which there would be room, in whole MB."""
+    per_byte = (memory.model_bytes + memory.trial_bytes) / model.weights_bytes  # a little too much: parts are fixed
+    return max(10**6, int((room.memory_bytes - memory.libraries_bytes) / per_byte) // 10**6 * 10**6)

@@ -1,0 +1,99 @@
+"""What a run needs of disk and memory, and whether there is room."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from state.errors import RequestError
+from state.model import Model, TensorInfo
+from state.needs import MemoryNeed, MemoryPlan, Needs, Room, needs, shortage
+from state.plan import Plan
+from state.units import parse_size
+
+PLENTY = Room(10**15, None, 10**15)
+
+
+def model(*shapes: tuple[int, ...]) -> Model:
+    infos = []
+    for number, shape in enumerate(shapes):
+        elements = 1
+        for dim in shape:
+            elements *= dim
+        infos.append(TensorInfo(f"t{number}", "float16", shape, 2 * elements))
+    return Model("m", "m", tuple(infos))
+
+
+LARGE = model((10**5, 35_000))  # 7 GB
+
+
+def test_needs_count_the_tiles_and_their_padding() -> None:
+    tensors = model((130, 64), (10,))  # 3 tiles of 64x64, the last one padded; 1 tile of 10
+    need = needs(Plan(methods=("tensorstore",)), tensors, {})
+    assert need.files == 3 + 1 + 2 * 2 + 2
+    assert need.disk_bytes == 3 * 64 * 64 * 2 + 10 * 2 + need.files * 4096
+    assert needs(Plan(methods=("pytorch",)), tensors, {}).files < need.files
+
+
+def test_memory_is_that_of_the_trial_that_takes_most() -> None:
+    memory = {"a": MemoryNeed(0.0, 1.0, 5), "b": MemoryNeed(1.5, 1.0, 7)}
+    planned = needs(Plan(methods=("a", "b")), LARGE, memory).memory
+    assert planned.trial == "saving with b"
+    assert planned.trial_bytes == 1.5 * 7 * 10**9 + 7
+    assert planned.total_bytes == 7 * 10**9 + planned.trial_bytes + planned.libraries_bytes
+    assert needs(Plan(methods=("a",)), LARGE, {"a": MemoryNeed(0.0, 1.0, 5)}).memory.trial == "loading with a"
+
+
+@pytest.mark.parametrize(
+    ("room", "words"),
+    [
+        (Room(999_999, None, 10**12), "/disk has 1.00 MB free and the run needs up to 2.00 MB"),
+        (Room(10**9, 10, 10**12), "/disk has 10 inodes free and the run needs up to 122,000 files"),
+        (
+            Room(10**9, 10**6, 10**10),
+            "10.0 GB of memory are available and the run needs about 14.5 GB (the model 7.00 GB, loading with pytorch "
+            "7.00 GB, the libraries 500 MB)",
+        ),
+    ],
+)
+def test_a_shortage_says_what_is_there_and_what_is_needed(room: Room, words: str) -> None:
+    need = Needs(2_000_000, 122_000, MemoryPlan(7 * 10**9, 7 * 10**9, "loading with pytorch"))
+    error = shortage(need, room, Plan(storage="/disk"), LARGE)
+    assert error is not None
+    assert words in error.what
+    assert shortage(need, PLENTY, Plan(storage="/disk"), LARGE) is None
+
+
+@given(st.integers(600 * 10**6, 13 * 10**9), st.floats(0, 3), st.booleans())
+def test_the_size_that_is_said_to_fit_does_and_is_nearly_the_largest(
+    memory_bytes: int, copies: float, with_optimizer: bool
+) -> None:
+    need = {"m": MemoryNeed(copies, 1.0, 0)}
+    room = Room(10**15, None, memory_bytes)
+
+    def refusal(rows: int) -> RequestError | None:
+        tensors = training_state(rows) if with_optimizer else model((rows, 10**5 // 2))  # 100 kB a row
+        return shortage(needs(Plan(methods=("m",)), tensors, need), room, Plan(methods=("m",)), tensors)
+
+    error = refusal(200_000)
+    assert error is not None
+    told = re.search(r"--size up to (\S+),", error.do)
+    assert told is not None
+    rows = parse_size(told[1]) // 10**5
+    if rows >= 10:
+        assert refusal(rows) is None
+        assert refusal(rows + 11) is not None
+
+
+def training_state(rows: int) -> Model:
+    weights = model((rows, 10**5 // 2)).tensors[0]
+    return Model(
+        "m",
+        "m",
+        (
+            TensorInfo("model/w", "float16", weights.shape, weights.nbytes),
+            TensorInfo("optimizer/state/w/exp_avg", "float32", weights.shape, 2 * weights.nbytes),
+        ),
+        nested=True,
+    )
