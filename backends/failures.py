@@ -1,6 +1,7 @@
 """From what went wrong to a sentence that says it, and what to try."""
 
 import errno
+import re
 import signal
 import traceback
 from pathlib import Path
@@ -12,6 +13,14 @@ from state.run import Failure
 LOG_TAIL_LINES: Final = 20
 _VMSTAT: Final = Path("/proc/vmstat")
 _DISK_FULL: Final = Failure("the storage is full", "free some space, choose another --storage or a smaller --size")
+#: What torch says of a GPU that is full: "Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which
+#: 1.06 GiB is free."
+_GPU_MEMORY: Final = {
+    "wanted": r"Tried to allocate ([\d.]+ \w+)",
+    "free": r"of which ([\d.]+ \w+) is free",
+    "in all": r"total capacity of ([\d.]+ \w+)",
+}
+_NO_GPU_MEMORY_DO: Final = "choose a smaller --size or end other programs on that GPU"
 _NO_MEMORY: Final = Failure("out of memory", "choose a smaller --size or close other programs")
 
 
@@ -33,8 +42,11 @@ def describe_exception(error: BaseException) -> Failure:
     # TensorStore and torch raise ValueError and RuntimeError with the system's message in the text.
     if full or "No space left on device" in text or "Disk quota exceeded" in text:
         return Failure(_DISK_FULL.what, _DISK_FULL.do, log)
-    starved = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    if starved or "allocate memory" in text or "Cannot allocate" in text:
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
+        said = {words: re.search(pattern, text) for words, pattern in _GPU_MEMORY.items()}
+        what = ", ".join(f"{match[1]} {words}" for words, match in said.items() if match)
+        return Failure(f"out of GPU memory{f' ({what})' if what else ''}", _NO_GPU_MEMORY_DO, log)
+    if isinstance(error, MemoryError) or "allocate memory" in text or "Cannot allocate" in text:
         return Failure(_NO_MEMORY.what, _NO_MEMORY.do, log)
     first_line = next(iter(text.strip().splitlines()), "")
     return Failure(f"{type(error).__name__}: {first_line[:300]}".rstrip(": "), "see the log", log)

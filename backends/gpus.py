@@ -4,9 +4,13 @@ The driver knows nothing of CUDA_VISIBLE_DEVICES, so where that is set, its numb
 """
 
 import functools
+from collections.abc import Callable
 
 import msgspec
 import pynvml
+
+from state.events import GpuUse
+from state.units import KIB
 
 
 class Gpu(msgspec.Struct, frozen=True):
@@ -48,13 +52,29 @@ def gpus() -> tuple[Gpu, ...]:
     return tuple(found)
 
 
-def used_bytes(device: str) -> int | None:
-    """Memory in use on a device, by anybody; None if it is no GPU or the driver does not tell."""
+def use(device: str) -> GpuUse | None:
+    """What goes on on a device; None if it is no GPU or the driver does not tell. Takes some hundredths of a second."""
     kind, _, number = device.partition(":")
     if kind != "cuda" or not _started():
         return None
     try:
         handle = pynvml.nvmlDeviceGetHandleByIndex(int(number or 0))
-        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
+        memory_bytes = int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
     except pynvml.NVMLError:
         return None
+
+    def told(ask: Callable[[], float]) -> float | None:  # a virtual GPU may have no such counters
+        try:
+            return ask()
+        except pynvml.NVMLError:
+            return None
+
+    def pcie_bytes_per_s(counter: int) -> float:
+        return float(pynvml.nvmlDeviceGetPcieThroughput(handle, counter)) * KIB
+
+    return GpuUse(
+        memory_bytes,
+        told(lambda: pynvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100),
+        told(lambda: pcie_bytes_per_s(pynvml.NVML_PCIE_UTIL_TX_BYTES)),
+        told(lambda: pcie_bytes_per_s(pynvml.NVML_PCIE_UTIL_RX_BYTES)),
+    )

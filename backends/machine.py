@@ -52,7 +52,8 @@ def measure_machine(tensors: Mapping[str, torch.Tensor], plan: Plan, folder: Pat
     codecs = {codec: codec_rates(sample, codec) for codec in dict.fromkeys((_GZIP, _ZSTD, plan.codec))}
     encode_bytes_per_s, decode_bytes_per_s = codecs[plan.codec]
     file_write_s, file_read_s = file_costs(folder / "files", durable=plan.durability == "durable", cache=plan.cache)
-    to_host, to_device = transfer_rates(torch.device(plan.device))
+    device = torch.device(plan.device)
+    pinned, pageable = (transfer_rates(device, pinned=pinned) for pinned in (True, False))
     return Limits(
         memory_copy_bytes_per_s=copy_rate(),
         gzip_bytes_per_s=codecs[_GZIP][0],
@@ -61,8 +62,10 @@ def measure_machine(tensors: Mapping[str, torch.Tensor], plan: Plan, folder: Pat
         codec_decode_bytes_per_s=decode_bytes_per_s,
         file_write_s=file_write_s,
         file_read_s=file_read_s,
-        device_to_host_bytes_per_s=to_host,
-        host_to_device_bytes_per_s=to_device,
+        device_to_host_bytes_per_s=pinned[0],
+        host_to_device_bytes_per_s=pinned[1],
+        device_to_host_pageable_bytes_per_s=pageable[0],
+        host_to_device_pageable_bytes_per_s=pageable[1],
     )
 
 
@@ -128,11 +131,11 @@ def copy_rate() -> float:
     return _COPY_BYTES / _typical_s(lambda: np.copyto(target, source))
 
 
-def transfer_rates(device: torch.device) -> tuple[float | None, float | None]:
-    """Bytes per second from a GPU into pinned memory, and back; None for the CPU."""
+def transfer_rates(device: torch.device, *, pinned: bool) -> tuple[float | None, float | None]:
+    """Bytes per second from a GPU into memory of the host, and back; None for the CPU."""
     if device.type != "cuda":
         return None, None
-    on_host = torch.ones(_COPY_BYTES, dtype=torch.uint8).pin_memory()
+    on_host = torch.ones(_COPY_BYTES, dtype=torch.uint8, pin_memory=pinned)
     on_device = on_host.to(device)
 
     def copy(target: torch.Tensor, source: torch.Tensor) -> None:

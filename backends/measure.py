@@ -30,10 +30,11 @@ from backends.pagecache import Residency
 from backends.staging import populate
 from backends.storage import available_memory_bytes, sync_path, sync_tree, tree_size
 from backends.tensors import StateDict, VerificationError, unique_tensors, verify
+from state.errors import UnavailableError
 from state.events import Phase
 from state.plan import Operation, Plan
 from state.run import CacheState, LoadResult, SaveResult
-from state.units import MIB
+from state.units import MIB, format_bytes
 
 #: Called at the start of each phase with its name and the bytes moved so far.
 Report = Callable[[Phase, int], None]
@@ -233,6 +234,8 @@ class MethodTrial(Trial):
 
     def _warm_up(self, folder: Path) -> None:
         """One discarded save and load of a tiny model: lazy imports, thread pools and device contexts come up."""
+        if self._device.type == "cuda":
+            check_device_memory(self._size_bytes, self._device, *torch.cuda.mem_get_info(self._device))
         if self._operation == "save":
             moved = {id(tensor): tensor.to(self._device) for tensor in self._source.values()}  # ties kept
             if isinstance(self._method, AsynchronousMethod):
@@ -298,6 +301,20 @@ def claim_memory(size_bytes: int) -> None:
     """
     if claimed_bytes := min(size_bytes, available_memory_bytes() // 2):
         populate(torch.frombuffer(buffers(claimed_bytes), dtype=torch.uint8))
+
+
+def check_device_memory(size_bytes: int, device: torch.device, free_bytes: int, total_bytes: int) -> None:
+    """Refuse a model for which a device has no room, before it is moved there.
+
+    Raises:
+        UnavailableError: With how much it needs and how much there is.
+    """
+    if size_bytes > free_bytes:
+        raise UnavailableError(
+            f"the model needs {format_bytes(size_bytes)} on {device}, which has {format_bytes(free_bytes)} of "
+            f"{format_bytes(total_bytes)} free",
+            "choose a smaller --size, or end other programs on that GPU",
+        )
 
 
 def canaries(tensors: Iterable[torch.Tensor]) -> dict[int, torch.Tensor]:

@@ -26,6 +26,7 @@ async def watch(trial: int, pid: int, operation: Operation, device: str, on_samp
             moved = moved_bytes(io_counters(process), operation)
             memory = process.memory_info().rss
             elapsed_s, cpu_fraction = time.monotonic() - start_s, process.cpu_percent() / 100
-            on_sample(Sampled(trial, moved, elapsed_s, memory, cpu_fraction, gpus.used_bytes(device)))
+            gpu = await asyncio.to_thread(gpus.use, device) if device != "cpu" else None
+            on_sample(Sampled(trial, moved, elapsed_s, memory, cpu_fraction, gpu))
     except psutil.Error:
         return

@@ -154,6 +154,22 @@ class RoundAdded(Event, frozen=True, tag="round-added"):
     """The intervals are not as narrow as the plan asks for, so every method is measured once more."""
 
 
+class GpuUse(msgspec.Struct, frozen=True):
+    """What the driver says of a GPU, whoever uses it; None where it does not tell.
+
+    Attributes:
+        memory_bytes: In use.
+        busy_fraction: Share of the time in which a kernel ran.
+        to_host_bytes_per_s: What went over the bus to the host.
+        to_device_bytes_per_s: What came over it.
+    """
+
+    memory_bytes: int
+    busy_fraction: float | None = None
+    to_host_bytes_per_s: float | None = None
+    to_device_bytes_per_s: float | None = None
+
+
 class Sampled(Event, frozen=True, tag="sampled"):
     """What the trial that runs looks like from outside. Costs the trial little; all figures are estimates.
 
@@ -162,7 +178,7 @@ class Sampled(Event, frozen=True, tag="sampled"):
         elapsed_s: Since the trial's process was forked.
         rss_bytes: Its resident memory.
         cpu_fraction: Its share of one core since the last sample; 2.0 is two cores.
-        gpu_bytes: Memory in use on the run's GPU, by anybody; None without one.
+        gpu: What the driver says of the run's GPU; None without one.
     """
 
     trial: int
@@ -170,7 +186,7 @@ class Sampled(Event, frozen=True, tag="sampled"):
     elapsed_s: float
     rss_bytes: int
     cpu_fraction: float
-    gpu_bytes: int | None = None
+    gpu: GpuUse | None = None
 
 
 class RunInterrupted(Event, frozen=True, tag="run-interrupted"):

@@ -157,6 +157,8 @@ class Limits(msgspec.Struct, frozen=True):
         file_read_s: Opening and reading one small file, cold unless the run's loads are warm.
         device_to_host_bytes_per_s: From the GPU into pinned memory.
         host_to_device_bytes_per_s: From pinned memory to the GPU.
+        device_to_host_pageable_bytes_per_s: From the GPU into ordinary memory.
+        host_to_device_pageable_bytes_per_s: From ordinary memory to the GPU.
     """
 
     write_bytes_per_s: float | None = None
@@ -170,6 +172,8 @@ class Limits(msgspec.Struct, frozen=True):
     file_read_s: float | None = None
     device_to_host_bytes_per_s: float | None = None
     host_to_device_bytes_per_s: float | None = None
+    device_to_host_pageable_bytes_per_s: float | None = None
+    host_to_device_pageable_bytes_per_s: float | None = None
 
 
 class Run(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from state.advice import advise
 from state.events import (
     CheckpointDeleted,
     Event,
+    GpuUse,
     MachineMeasured,
     ModelBuilding,
     ModelReady,
@@ -46,7 +47,7 @@ class Progress(msgspec.Struct, frozen=True):
         elapsed_s: Since the fork.
         rss_bytes: Resident memory.
         cpu_fraction: Share of one core.
-        gpu_bytes: Memory in use on the run's GPU; None without one.
+        gpu: What the driver says of the run's GPU; None without one.
     """
 
     trial: int
@@ -59,7 +60,7 @@ class Progress(msgspec.Struct, frozen=True):
     elapsed_s: float = 0.0
     rss_bytes: int = 0
     cpu_fraction: float = 0.0
-    gpu_bytes: int | None = None
+    gpu: GpuUse | None = None
 
     @property
     def fraction(self) -> float:
@@ -196,7 +197,7 @@ def _advance(progress: Progress, event: PhaseEntered | Sampled) -> Progress:
         elapsed_s=max(progress.elapsed_s, event.elapsed_s),
         rss_bytes=event.rss_bytes,
         cpu_fraction=event.cpu_fraction,
-        gpu_bytes=event.gpu_bytes,
+        gpu=event.gpu,
     )
 
 

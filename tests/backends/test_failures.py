@@ -23,7 +23,14 @@ EXCEPTIONS: list[tuple[BaseException, str]] = [
     (ValueError("RESOURCE_EXHAUSTED: Error writing: [OS error 28: No space left on device]"), FULL),
     (RuntimeError("PytorchStreamWriter failed: Disk quota exceeded"), FULL),
     (MemoryError(), NO_MEMORY),
-    (OutOfMemoryError("CUDA out of memory. Tried to get 2 GiB"), NO_MEMORY),
+    (OutOfMemoryError("CUDA out of memory."), "out of GPU memory"),
+    (
+        OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which 1.06 GiB "
+            "is free. Process 1 has 78.03 GiB memory in use."
+        ),
+        "out of GPU memory (2.00 GiB wanted, 1.06 GiB free, 79.10 GiB in all)",
+    ),
     (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1152921504606846976"), NO_MEMORY),
     (OSError(errno.ENOMEM, "Cannot allocate memory"), NO_MEMORY),
     (RuntimeError("first line\nsecond line"), "RuntimeError: first line"),

@@ -6,6 +6,7 @@ from typing import Final
 from textual.content import Content
 from textual.widgets import Static
 
+from state.events import GpuUse
 from state.explorer import Explorer
 from state.session import Progress, run_left_s
 from state.units import format_bytes, format_duration, format_rate
@@ -87,10 +88,21 @@ class LiveStrip(Static):
         parts.append(done)
         if progress.rss_bytes:
             parts.append(f"{format_bytes(progress.rss_bytes)} memory, {progress.cpu_fraction:.1f} cores")
-        if progress.gpu_bytes is not None:
-            parts.append(f"{format_bytes(progress.gpu_bytes)} GPU memory")
+        if progress.gpu is not None:
+            parts.append(_gpu_figures(progress.gpu))
         return parts
 
     def _spark(self) -> str:
         width = max(0, min(60, self.size.width - 100))
         return sparkline(list(self._rates), width, self._levels)
+
+
+def _gpu_figures(gpu: GpuUse) -> str:
+    figures = [f"GPU {format_bytes(gpu.memory_bytes)}"]
+    if gpu.busy_fraction is not None:
+        figures.append(f"{gpu.busy_fraction:.0%} busy")
+    if gpu.to_host_bytes_per_s is not None and gpu.to_device_bytes_per_s is not None:
+        figures.append(
+            f"PCIe {format_rate(gpu.to_host_bytes_per_s)} out, {format_rate(gpu.to_device_bytes_per_s)} in"
+        )
+    return ", ".join(figures)
