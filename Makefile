@@ -1,12 +1,12 @@
 # make run: set everything up and open the explorer; where there is no terminal, measure.
-# make test: the tests.   make check: style, types, import contracts.
+# make test: the tests.   make test-gpu: those that need a GPU.   make check: style, types, import contracts.
 PYTHON ?= python3
 # Options of `ckpt-tui explore` and `ckpt-tui run`, for example: make run ARGS="--storage /mnt/nvme --repeats 5"
 ARGS ?=
 PIP_INSTALL = .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 STAMP := $(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: run test check format clean
+.PHONY: run test test-gpu check format clean
 
 run: .venv/installed
 	@if [ -t 0 ] && [ -t 1 ]; then .venv/bin/ckpt-tui explore $(ARGS); else \
@@ -15,6 +15,9 @@ run: .venv/installed
 
 test: .venv/installed-dev
 	.venv/bin/pytest --numprocesses 2 --dist loadgroup
+
+test-gpu: .venv/installed-dev
+	.venv/bin/pytest -m gpu
 
 check: .venv/installed-dev
 	.venv/bin/ruff check .

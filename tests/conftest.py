@@ -17,6 +17,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not str(item.path.relative_to(Path(__file__).parent)).startswith(QUIET):
             item.add_marker(pytest.mark.xdist_group("machine"))
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip("torch sees no GPU"))
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,73 @@
+"""Everything that begins or ends on a GPU: `make test-gpu`. Where there is none, each of these tests is skipped."""
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from backends.machine import transfer_rates
+from backends.testing import MethodTests
+from state.events import Sampled
+from state.optimizations import MIN_CHUNK_BYTES
+from state.plan import Plan
+from state.results import method_results
+from tests.backends.runs import measure
+from tests.backends.samples import METHODS
+
+pytestmark = pytest.mark.gpu
+
+PLAN = Plan(device="cuda", chunk_bytes=MIN_CHUNK_BYTES, concurrency=8)
+
+
+@pytest.mark.parametrize("method_name", METHODS)
+class TestEveryMethodOnTheGPU(MethodTests):
+    plan = PLAN
+    tiny_tensors = 500
+    kills = 3
+
+    @pytest.fixture(autouse=True)
+    def choose(self, method_name: str) -> None:
+        self.method = method_name
+
+
+def test_a_run_starts_and_ends_on_the_gpu_and_the_worker_never_touches_it(storage: Path) -> None:
+    plan = Plan(device="cuda", size_bytes=30 * 10**6, storage=str(storage), methods=METHODS, repeats=1)
+    workers: set[int] = set()
+
+    def look(_launcher: object, event: object) -> None:
+        if isinstance(event, Sampled):
+            children = psutil.Process().children()
+            workers.update(child.pid for child in children if _has_driver_open(child.pid))
+
+    run, events = measure(plan, act=look)
+    assert {result.method for result in method_results(run) if result.verified} == set(METHODS)
+    assert not workers, "a worker opened the driver"
+    assert run.limits.device_to_host_bytes_per_s
+    assert run.limits.host_to_device_pageable_bytes_per_s
+    samples = [event for event in events if isinstance(event, Sampled)]
+    assert all(sample.gpu is not None and sample.gpu.memory_bytes for sample in samples)
+
+
+def test_a_model_larger_than_the_gpu_is_refused_with_figures(storage: Path) -> None:
+    """As a row: the host may have room for it."""
+    free_bytes, _ = torch.cuda.mem_get_info()
+    filler = torch.empty(free_bytes - 64 * 2**20, dtype=torch.uint8, device="cuda")
+    plan = Plan(device="cuda", size_bytes=300 * 10**6, model="open-llama-3b", storage=str(storage), repeats=1)
+    run, _ = measure(plan)
+    del filler
+    torch.cuda.empty_cache()
+    (failure, *_) = {r.failure.what for r in run.records if r.failure is not None and r.trial.operation == "save"}
+    assert failure.startswith("the model needs 3")
+    assert "on cuda, which has" in failure
+
+
+def test_pinned_memory_is_no_slower() -> None:
+    pinned, pageable = (transfer_rates(torch.device("cuda"), pinned=pinned)[0] or 0.0 for pinned in (True, False))
+    assert pinned > 0.8 * pageable > 0
+
+
+def _has_driver_open(pid: int) -> bool:
+    folder = f"/proc/{pid}/fd"
+    return any(os.readlink(f"{folder}/{fd}").startswith("/dev/nvidia") for fd in os.listdir(folder))
