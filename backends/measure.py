@@ -14,7 +14,7 @@ import gc
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,6 +97,10 @@ class Trial(ABC):
     def _spec(self) -> dict[str, Any]:
         """What was done, for the results."""
 
+    def _parts_s(self) -> Mapping[str, float]:
+        """What parts of it took, as far as somebody knows."""
+        return {}
+
     @abstractmethod
     def _synchronise(self) -> None:
         """Wait for a device that works on its own."""
@@ -126,7 +130,7 @@ class Trial(ABC):
         cost = meter.cost()
         returned_s = (returned_ns - start_ns) / 1e9
         durable_s = (durable_ns - start_ns) / 1e9 if self._durable else None
-        self._stages_s |= {"measure": returned_s, "sync": (durable_ns - returned_ns) / 1e9}
+        self._stages_s |= {"measure": returned_s, **self._parts_s(), "sync": (durable_ns - returned_ns) / 1e9}
         with self._stage("size"):
             stored_bytes, file_count = tree_size(folder)
         return SaveResult(
@@ -161,7 +165,7 @@ class Trial(ABC):
         self._synchronise()
         loaded_s = (time.perf_counter_ns() - start_ns) / 1e9
         cost = meter.cost()
-        self._stages_s["measure"] = loaded_s
+        self._stages_s |= {"measure": loaded_s, **self._parts_s()}
         with self._stage("verify"):
             self._report("verify", 0)
             self._verify(folder)
@@ -282,6 +286,9 @@ class MethodTrial(Trial):
 
     def _spec(self) -> dict[str, Any]:
         return self._method.spec(durable=self._durable) if self._operation == "save" else {}
+
+    def _parts_s(self) -> Mapping[str, float]:
+        return {f"measure: {part}": time_s for part, time_s in self._method.stages_s().items()}
 
     def _synchronise(self) -> None:
         if self._device.type == "cuda":

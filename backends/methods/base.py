@@ -1,7 +1,7 @@
 """What a method is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -79,6 +79,14 @@ class Method(ABC):
             Every name with its tensor, in memory of its own on `device`; tied tensors share it again. A tensor that
             is still mapped from a file has not been read: such a load is refused.
         """
+
+    def stages_s(self) -> Mapping[str, float]:
+        """What the parts of its last save or load took, in seconds summed over threads; empty if it cannot tell.
+
+        The names are ``device-to-host``, ``encode``, ``write`` and ``sync`` of a save, ``read``, ``decode`` and
+        ``host-to-device`` of a load; several in one name, joined by ``+``, where the library does not tell them apart.
+        """
+        return {}
 
     def refusal(self, model: Model, device: str) -> UnavailableError | None:
         """Why this method cannot take this model on this device, and what to do, or None if it can."""

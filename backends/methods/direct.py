@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -23,6 +23,7 @@ from backends.methods.safetensors_header import (
 )
 from backends.methods.safetensors_names import DTYPES, pack, unpack
 from backends.methods.safetensors_shards import INDEX_NAME, file_names, read_index, split, write_index
+from backends.stages import Stages
 from backends.staging import Lanes, Parts, populate
 from backends.storage import full_sync, preallocate
 from backends.tensors import StateDict
@@ -77,6 +78,7 @@ class Direct(Method):
         self._shard_bytes = shard_bytes
         self._direct = bool(DIRECT)
         self._lanes: Lanes | None = None
+        self._stages = Stages()
 
     @classmethod
     def create(cls, name: str, plan: Plan) -> Self:
@@ -97,6 +99,10 @@ class Direct(Method):
             spec["note"] = "through the page cache: the file system has no way past it"
         return spec
 
+    def stages_s(self) -> Mapping[str, float]:
+        """Copying and moving blocks on all threads, and the last sync."""
+        return self._stages.seconds
+
     def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
         """Write all files under other names, and rename them when all are whole."""
         tensors, metadata = pack(state)
@@ -105,6 +111,7 @@ class Direct(Method):
         finals = [folder / name for name in files]
         if present := [path.name for path in (*finals, folder / INDEX_NAME) if path.exists()]:
             raise FileExistsError(errno.EEXIST, "it holds a checkpoint already: choose an empty folder", present[0])
+        self._stages = Stages()
         try:
             lanes = self._lanes_for(_device(tensors))
             for final, shard in zip(finals, files.values(), strict=True):
@@ -128,6 +135,7 @@ class Direct(Method):
         """
         tensors: StateDict = {}
         metadata: dict[str, str] = {}
+        self._stages = Stages()
         lanes = self._lanes_for(device)
         for name, expected in read_index(folder).items():
             header, data = self._read(folder / name, lanes)
@@ -154,13 +162,16 @@ class Direct(Method):
                 preallocate(fd, whole_bytes)
 
                 def write(slot: int, start: int, end: int) -> None:
-                    lanes.gather(slot, parts.between(start, end))
-                    write_at(fd, lanes.views[slot][: end - start], start)
+                    with self._stages.of("device-to-host" if lanes.device.type == "cuda" else "copy"):
+                        lanes.gather(slot, parts.between(start, end))
+                    with self._stages.of("write"):
+                        write_at(fd, lanes.views[slot][: end - start], start)
 
                 in_blocks(lanes.threads, write, 0, whole_bytes, BLOCKS)
                 os.ftruncate(fd, parts.size_bytes)
                 if durable:
-                    full_sync(fd)
+                    with self._stages.of("sync"):
+                        full_sync(fd)
 
         self._past_the_cache_if_possible(work)
 
@@ -189,8 +200,10 @@ class Direct(Method):
 
         def read(slot: int, block: int, block_end: int) -> None:
             first, last = max(block, start), min(block_end, end)
-            read_at(fd, lanes.views[slot][: block_end - block], block, last)
-            lanes.deliver(slot, first - block, memory[first - start : last - start])
+            with self._stages.of("read"):
+                read_at(fd, lanes.views[slot][: block_end - block], block, last)
+            with self._stages.of("host-to-device" if device.type == "cuda" else "copy"):
+                lanes.deliver(slot, first - block, memory[first - start : last - start])
 
         fresh = lanes.threads.submit(populate, memory) if device.type == "cpu" else None
         in_blocks(lanes.threads, read, base, limit, BLOCKS)

@@ -10,7 +10,7 @@ TensorStore's own default, all arrays in flight within a bound of bytes.
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -20,6 +20,7 @@ import torch
 
 from backends.methods.base import Capabilities, Method
 from backends.methods.index import make_index, read_index, write_index
+from backends.stages import Stages
 from backends.tensors import StateDict, from_numpy, to_numpy, unique_tensors
 from state.chunks import large_chunk_shape, tile_shape
 from state.errors import RequestError
@@ -49,6 +50,7 @@ class ArrayMethod(Method):
     def __init__(self, name: str, optimizations: Optimizations) -> None:
         self._name = name
         self._optimizations = optimizations
+        self._stages = Stages()
 
     @classmethod
     def create(cls, name: str, plan: Plan) -> Self:
@@ -82,8 +84,13 @@ class ArrayMethod(Method):
             "arrays": "all in flight" if self._optimizations.concurrency else "one at a time",
         }
 
+    def stages_s(self) -> Mapping[str, float]:
+        """TensorStore does not tell encoding from writing, nor reading from decoding; arrays in flight overlap."""
+        return self._stages.seconds
+
     def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
         """Write every unique tensor as an array, and the index."""
+        self._stages = Stages()
         tensors, aliases = unique_tensors(state)
         index = make_index(tensors, aliases)
         context = ts.Context(self._context_spec(durable=durable))
@@ -91,7 +98,8 @@ class ArrayMethod(Method):
 
         async def write(name: str, tensor: torch.Tensor) -> None:
             async with budget.room(tensor.nbytes):
-                array = to_numpy(tensor.detach().cpu())
+                with self._stages.of("device-to-host"):
+                    array = to_numpy(tensor.detach().cpu())
                 metadata = self._metadata(array.shape, array.itemsize)
                 store = await ts.open(
                     self._array_spec(folder, index.arrays[name]) | {"metadata": metadata},
@@ -101,13 +109,15 @@ class ArrayMethod(Method):
                     shape=array.shape,
                 )
                 # The source does not change during a save, so TensorStore need not copy it first.
-                await store.write(array, can_reference_source_data_indefinitely=True)
+                with self._stages.of("encode+write+sync" if durable else "encode+write"):
+                    await store.write(array, can_reference_source_data_indefinitely=True)
 
         self._run(write(name, tensor) for name, tensor in tensors.items())
         write_index(index, folder, durable=durable)
 
     def load(self, folder: Path, device: torch.device) -> StateDict:
         """Read every array that the index names."""
+        self._stages = Stages()
         index = read_index(folder)
         context = ts.Context(self._context_spec(durable=None))
         budget = ByteBudget(IN_FLIGHT_BYTES)
@@ -116,7 +126,10 @@ class ArrayMethod(Method):
         async def read(name: str) -> None:
             store = await ts.open(self._array_spec(folder, index.arrays[name]), open=True, context=context)
             async with budget.room(store.size * store.dtype.numpy_dtype.itemsize):
-                loaded[name] = from_numpy(await store.read()).to(device)
+                with self._stages.of("read+decode"):
+                    array = await store.read()
+                with self._stages.of("host-to-device"):
+                    loaded[name] = from_numpy(array).to(device)
 
         self._run(read(name) for name in index.arrays)
         return loaded | {alias: loaded[name] for alias, name in index.aliases.items()}
