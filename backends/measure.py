@@ -14,7 +14,7 @@ import gc
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,8 +97,8 @@ class Trial(ABC):
     def _spec(self) -> dict[str, Any]:
         """What was done, for the results."""
 
-    def _parts_s(self) -> Mapping[str, float]:
-        """What parts of it took, as far as somebody knows."""
+    def _parts_s(self) -> dict[str, float]:
+        """What parts of the measured time were taken for, as far as anybody knows."""
         return {}
 
     @abstractmethod
@@ -130,7 +130,7 @@ class Trial(ABC):
         cost = meter.cost()
         returned_s = (returned_ns - start_ns) / 1e9
         durable_s = (durable_ns - start_ns) / 1e9 if self._durable else None
-        self._stages_s |= {"measure": returned_s, **self._parts_s(), "sync": (durable_ns - returned_ns) / 1e9}
+        self._stages_s |= {"measure": returned_s, "sync": (durable_ns - returned_ns) / 1e9}
         with self._stage("size"):
             stored_bytes, file_count = tree_size(folder)
         return SaveResult(
@@ -143,6 +143,7 @@ class Trial(ABC):
             stages_s=self._stages_s,
             settled=settled,
             stall_s=self._stall_s,
+            parts_s=self._parts_s(),
         )
 
     def load(self, folder: Path) -> LoadResult:
@@ -165,13 +166,23 @@ class Trial(ABC):
         self._synchronise()
         loaded_s = (time.perf_counter_ns() - start_ns) / 1e9
         cost = meter.cost()
-        self._stages_s |= {"measure": loaded_s, **self._parts_s()}
+        self._stages_s["measure"] = loaded_s
         with self._stage("verify"):
             self._report("verify", 0)
             self._verify(folder)
         cache = prove(stored_bytes, residency, cost.device_read_bytes)
         resident_bytes = residency.resident_bytes if residency else None
-        return LoadResult(loaded_s, cache, resident_bytes, caches_dropped, cost, self._stages_s, settled, self._spec())
+        return LoadResult(
+            loaded_s,
+            cache,
+            resident_bytes,
+            caches_dropped,
+            cost,
+            stages_s=self._stages_s,
+            settled=settled,
+            spec=self._spec(),
+            parts_s=self._parts_s(),
+        )
 
     def _settle(self, folder: Path) -> bool:
         with self._stage("settle"):
@@ -287,8 +298,8 @@ class MethodTrial(Trial):
     def _spec(self) -> dict[str, Any]:
         return self._method.spec(durable=self._durable) if self._operation == "save" else {}
 
-    def _parts_s(self) -> Mapping[str, float]:
-        return {f"measure: {part}": time_s for part, time_s in self._method.stages_s().items()}
+    def _parts_s(self) -> dict[str, float]:
+        return dict(self._method.parts_s())
 
     def _synchronise(self) -> None:
         if self._device.type == "cuda":

@@ -55,6 +55,7 @@ class SaveResult(msgspec.Struct, frozen=True, tag="save"):
         delete_s: Time to delete the checkpoint afterwards, or None before that happened.
         stall_s: Until the training loop could have gone on and changed the tensors, which it then did to some of them;
             None for a method that does not let it, whose stall is the whole save.
+        parts_s: What the method says its parts took, summed over threads (`backends.methods.base.Method.parts_s`).
     """
 
     returned_s: float
@@ -67,6 +68,7 @@ class SaveResult(msgspec.Struct, frozen=True, tag="save"):
     settled: bool = True
     delete_s: float | None = None
     stall_s: float | None = None
+    parts_s: dict[str, float] = {}
 
     @property
     def time_s(self) -> float:
@@ -86,6 +88,7 @@ class LoadResult(msgspec.Struct, frozen=True, tag="load"):
         stages_s: Time of each stage around the clock.
         settled: Whether the disk was quiet before the clock started.
         spec: What the limit's reader chose; empty for a method, whose save says it all.
+        parts_s: As of a save.
     """
 
     loaded_s: float
@@ -96,6 +99,7 @@ class LoadResult(msgspec.Struct, frozen=True, tag="load"):
     stages_s: dict[str, float] = {}
     settled: bool = True
     spec: dict[str, Any] = {}
+    parts_s: dict[str, float] = {}
 
     @property
     def time_s(self) -> float:

@@ -107,3 +107,6 @@ def _trial(record: TrialRecord, apart: Collection[float]) -> Iterator[str]:
     yield f"    {format_seconds(cost.cpu_s)} s of processor time, {memory}, {traffic}"
     stages = ", ".join(f"{stage} {format_seconds(time_s)}" for stage, time_s in result.stages_s.items())
     yield f"    stages, s: {stages}"
+    if result.parts_s:
+        parts = ", ".join(f"{part} {format_seconds(time_s)}" for part, time_s in result.parts_s.items())
+        yield f"    of the measured time, s over all threads: {parts}"

@@ -80,7 +80,7 @@ class Method(ABC):
             is still mapped from a file has not been read: such a load is refused.
         """
 
-    def stages_s(self) -> Mapping[str, float]:
+    def parts_s(self) -> Mapping[str, float]:
         """What the parts of its last save or load took, in seconds summed over threads; empty if it cannot tell.
 
         The names are ``device-to-host``, ``encode``, ``write`` and ``sync`` of a save, ``read``, ``decode`` and

@@ -23,7 +23,7 @@ from backends.methods.safetensors_header import (
 )
 from backends.methods.safetensors_names import DTYPES, pack, unpack
 from backends.methods.safetensors_shards import INDEX_NAME, file_names, read_index, split, write_index
-from backends.stages import Stages
+from backends.parts import PartTimes
 from backends.staging import Lanes, Parts, populate
 from backends.storage import full_sync, preallocate
 from backends.tensors import StateDict
@@ -78,7 +78,7 @@ class Direct(Method):
         self._shard_bytes = shard_bytes
         self._direct = bool(DIRECT)
         self._lanes: Lanes | None = None
-        self._stages = Stages()
+        self._parts = PartTimes()
 
     @classmethod
     def create(cls, name: str, plan: Plan) -> Self:
@@ -99,9 +99,9 @@ class Direct(Method):
             spec["note"] = "through the page cache: the file system has no way past it"
         return spec
 
-    def stages_s(self) -> Mapping[str, float]:
+    def parts_s(self) -> Mapping[str, float]:
         """Copying and moving blocks on all threads, and the last sync."""
-        return self._stages.seconds
+        return self._parts.seconds
 
     def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
         """Write all files under other names, and rename them when all are whole."""
@@ -111,7 +111,7 @@ class Direct(Method):
         finals = [folder / name for name in files]
         if present := [path.name for path in (*finals, folder / INDEX_NAME) if path.exists()]:
             raise FileExistsError(errno.EEXIST, "it holds a checkpoint already: choose an empty folder", present[0])
-        self._stages = Stages()
+        self._parts = PartTimes()
         try:
             lanes = self._lanes_for(_device(tensors))
             for final, shard in zip(finals, files.values(), strict=True):
@@ -135,7 +135,7 @@ class Direct(Method):
         """
         tensors: StateDict = {}
         metadata: dict[str, str] = {}
-        self._stages = Stages()
+        self._parts = PartTimes()
         lanes = self._lanes_for(device)
         for name, expected in read_index(folder).items():
             header, data = self._read(folder / name, lanes)
@@ -162,15 +162,15 @@ class Direct(Method):
                 preallocate(fd, whole_bytes)
 
                 def write(slot: int, start: int, end: int) -> None:
-                    with self._stages.of("device-to-host" if lanes.device.type == "cuda" else "copy"):
+                    with self._parts.of("device-to-host" if lanes.device.type == "cuda" else "copy"):
                         lanes.gather(slot, parts.between(start, end))
-                    with self._stages.of("write"):
+                    with self._parts.of("write"):
                         write_at(fd, lanes.views[slot][: end - start], start)
 
                 in_blocks(lanes.threads, write, 0, whole_bytes, BLOCKS)
                 os.ftruncate(fd, parts.size_bytes)
                 if durable:
-                    with self._stages.of("sync"):
+                    with self._parts.of("sync"):
                         full_sync(fd)
 
         self._past_the_cache_if_possible(work)
@@ -200,9 +200,9 @@ class Direct(Method):
 
         def read(slot: int, block: int, block_end: int) -> None:
             first, last = max(block, start), min(block_end, end)
-            with self._stages.of("read"):
+            with self._parts.of("read"):
                 read_at(fd, lanes.views[slot][: block_end - block], block, last)
-            with self._stages.of("host-to-device" if device.type == "cuda" else "copy"):
+            with self._parts.of("host-to-device" if device.type == "cuda" else "copy"):
                 lanes.deliver(slot, first - block, memory[first - start : last - start])
 
         fresh = lanes.threads.submit(populate, memory) if device.type == "cpu" else None

@@ -20,7 +20,7 @@ import torch
 
 from backends.methods.base import Capabilities, Method
 from backends.methods.index import make_index, read_index, write_index
-from backends.stages import Stages
+from backends.parts import PartTimes
 from backends.tensors import StateDict, from_numpy, to_numpy, unique_tensors
 from state.chunks import large_chunk_shape, tile_shape
 from state.errors import RequestError
@@ -50,7 +50,7 @@ class ArrayMethod(Method):
     def __init__(self, name: str, optimizations: Optimizations) -> None:
         self._name = name
         self._optimizations = optimizations
-        self._stages = Stages()
+        self._parts = PartTimes()
 
     @classmethod
     def create(cls, name: str, plan: Plan) -> Self:
@@ -84,13 +84,13 @@ class ArrayMethod(Method):
             "arrays": "all in flight" if self._optimizations.concurrency else "one at a time",
         }
 
-    def stages_s(self) -> Mapping[str, float]:
+    def parts_s(self) -> Mapping[str, float]:
         """TensorStore does not tell encoding from writing, nor reading from decoding; arrays in flight overlap."""
-        return self._stages.seconds
+        return self._parts.seconds
 
     def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
         """Write every unique tensor as an array, and the index."""
-        self._stages = Stages()
+        self._parts = PartTimes()
         tensors, aliases = unique_tensors(state)
         index = make_index(tensors, aliases)
         context = ts.Context(self._context_spec(durable=durable))
@@ -98,7 +98,7 @@ class ArrayMethod(Method):
 
         async def write(name: str, tensor: torch.Tensor) -> None:
             async with budget.room(tensor.nbytes):
-                with self._stages.of("device-to-host"):
+                with self._parts.of("device-to-host"):
                     array = to_numpy(tensor.detach().cpu())
                 metadata = self._metadata(array.shape, array.itemsize)
                 store = await ts.open(
@@ -109,7 +109,7 @@ class ArrayMethod(Method):
                     shape=array.shape,
                 )
                 # The source does not change during a save, so TensorStore need not copy it first.
-                with self._stages.of("encode+write+sync" if durable else "encode+write"):
+                with self._parts.of("encode+write+sync" if durable else "encode+write"):
                     await store.write(array, can_reference_source_data_indefinitely=True)
 
         self._run(write(name, tensor) for name, tensor in tensors.items())
@@ -117,7 +117,7 @@ class ArrayMethod(Method):
 
     def load(self, folder: Path, device: torch.device) -> StateDict:
         """Read every array that the index names."""
-        self._stages = Stages()
+        self._parts = PartTimes()
         index = read_index(folder)
         context = ts.Context(self._context_spec(durable=None))
         budget = ByteBudget(IN_FLIGHT_BYTES)
@@ -126,9 +126,9 @@ class ArrayMethod(Method):
         async def read(name: str) -> None:
             store = await ts.open(self._array_spec(folder, index.arrays[name]), open=True, context=context)
             async with budget.room(store.size * store.dtype.numpy_dtype.itemsize):
-                with self._stages.of("read+decode"):
+                with self._parts.of("read+decode"):
                     array = await store.read()
-                with self._stages.of("host-to-device"):
+                with self._parts.of("host-to-device"):
                     loaded[name] = from_numpy(array).to(device)
 
         self._run(read(name) for name in index.arrays)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Stages:
+class PartTimes:
     """Seconds of each part, summed over all threads: parts that overlap add up to more than the whole.
 
     Attributes:
