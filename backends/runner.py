@@ -123,7 +123,10 @@ class Runner:
     # Before the trials ---------------------------------------------------------------------------------------------
 
     def _look(self) -> tuple[Model, Needs]:
-        """The model's table, and what a run on it needs; fails the methods that cannot take it and refuses what cannot be had at all."""
+        """The model's table, and what a run on it needs.
+
+        Fails the methods that cannot take the model, and refuses what cannot be had at all.
+        """
         plan = self._plan
         found: list[tuple[Model, Needs]] = []
 

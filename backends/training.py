@@ -51,13 +51,17 @@ class TrainingState:
     def table(self) -> Model:
         """Names, dtypes and shapes of all: the weights first."""
         model = self._weights.table()
-        weights = (msgspec.structs.replace(tensor, name=path_name(WEIGHTS_KEY, tensor.name)) for tensor in model.tensors)
+        weights = (
+            msgspec.structs.replace(tensor, name=path_name(WEIGHTS_KEY, tensor.name)) for tensor in model.tensors
+        )
         kept = [info for tensor in model.tensors if _is_parameter(tensor) for info in _kept_for(tensor)]
         return msgspec.structs.replace(
             model,
             origin=f"{model.origin}, with Adam's state",
             tensors=(*weights, *kept),
-            aliases={path_name(WEIGHTS_KEY, alias): path_name(WEIGHTS_KEY, name) for alias, name in model.aliases.items()},
+            aliases={
+                path_name(WEIGHTS_KEY, alias): path_name(WEIGHTS_KEY, name) for alias, name in model.aliases.items()
+            },
             nested=True,
         )
 

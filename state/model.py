@@ -1,7 +1,6 @@
 """The tensors that are checkpointed, as a table: no values, only what is known of them."""
 
 import math
-
 from typing import Final
 
 import msgspec

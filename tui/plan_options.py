@@ -38,7 +38,11 @@ _SIZE: Final = Parsed("size", parse_size)
 _OPTIONS: Final = (
     click.option("--model", default="demo", show_default=True, help="Preset, folder or file with weights, or hub id."),
     click.option(
-        "--size", "size_bytes", type=_SIZE, metavar="SIZE", help="Scale a preset's weights to about this size, such as 256MiB."
+        "--size",
+        "size_bytes",
+        type=_SIZE,
+        metavar="SIZE",
+        help="Scale a preset's weights to about this size, such as 256MiB.",
     ),
     click.option(
         "--dtype",

@@ -1,6 +1,5 @@
 """Everything that begins or ends on a GPU: `make test-gpu`. Where there is none, each of these tests is skipped."""
 
-import os
 from pathlib import Path
 
 import psutil
@@ -69,5 +68,4 @@ def test_pinned_memory_is_no_slower() -> None:
 
 
 def _has_driver_open(pid: int) -> bool:
-    folder = f"/proc/{pid}/fd"
-    return any(os.readlink(f"{folder}/{fd}").startswith("/dev/nvidia") for fd in os.listdir(folder))
+    return any(str(fd.readlink()).startswith("/dev/nvidia") for fd in Path(f"/proc/{pid}/fd").iterdir())

@@ -102,7 +102,5 @@ def _gpu_figures(gpu: GpuUse) -> str:
     if gpu.busy_fraction is not None:
         figures.append(f"{gpu.busy_fraction:.0%} busy")
     if gpu.to_host_bytes_per_s is not None and gpu.to_device_bytes_per_s is not None:
-        figures.append(
-            f"PCIe {format_rate(gpu.to_host_bytes_per_s)} out, {format_rate(gpu.to_device_bytes_per_s)} in"
-        )
+        figures.append(f"PCIe {format_rate(gpu.to_host_bytes_per_s)} out, {format_rate(gpu.to_device_bytes_per_s)} in")
     return ", ".join(figures)
