@@ -230,7 +230,7 @@ def memory_line(memory: MemoryPlan) -> str:
     """What the run takes of memory at most, and what for."""
     return (
         f"memory: {format_bytes(memory.total_bytes)} at most, the model {format_bytes(memory.model_bytes)}, "
-        f"{memory.trial} {format_bytes(memory.trial_bytes)}, libraries {format_bytes(memory.libraries_bytes)}"
+        f"{memory.trial} {format_bytes(memory.trial_bytes)}, the program {format_bytes(memory.program_bytes)}"
     )
 
 

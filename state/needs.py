@@ -9,12 +9,14 @@ import msgspec
 from state.chunks import chunk_count
 from state.errors import RequestError
 from state.model import Model
-from state.plan import LIMIT, OPERATIONS, Operation, Plan, chunk_shape
-from state.units import MIB, format_bytes, size_argument
+from state.optimizations import IN_FLIGHT_BYTES
+from state.plan import OPERATIONS, Operation, Plan, chunk_shape
+from state.units import format_bytes, size_argument
 
 _FILE_OVERHEAD_BYTES: Final = 4096  # the last, partly filled block of each file
-#: Python with torch, TensorStore, JAX and transformers, shared by the worker and its children, and the program itself.
-_LIBRARIES_BYTES: Final = 500 * 10**6
+#: Python with torch, TensorStore, JAX and transformers, shared by the worker and its children, the program itself, and
+#: the buffers of whatever runs.
+_PROGRAM_BYTES: Final = 500 * 10**6 + IN_FLIGHT_BYTES
 
 
 class MemoryNeed(msgspec.Struct, frozen=True):
@@ -23,16 +25,14 @@ class MemoryNeed(msgspec.Struct, frozen=True):
     Attributes:
         save_copies: While it saves, in models.
         load_copies: When it has loaded, in models: the loaded one is among them.
-        fixed_bytes: Whatever the model's size.
     """
 
     save_copies: float = 0.0
     load_copies: float = 1.0
-    fixed_bytes: int = 64 * MIB
 
-    def bytes_for(self, model_bytes: int, operation: Operation) -> int:
-        """Of one operation."""
-        return round(model_bytes * (self.save_copies if operation == "save" else self.load_copies)) + self.fixed_bytes
+    def of(self, operation: Operation) -> float:
+        """Copies of one operation."""
+        return self.save_copies if operation == "save" else self.load_copies
 
 
 class MemoryPlan(msgspec.Struct, frozen=True):
@@ -42,18 +42,18 @@ class MemoryPlan(msgspec.Struct, frozen=True):
         model_bytes: The tensors that are saved.
         trial_bytes: What the trial that needs most takes beyond them.
         trial: Which one that is, for people.
-        libraries_bytes: All else.
+        program_bytes: All else: libraries and buffers.
     """
 
     model_bytes: int
     trial_bytes: int
     trial: str
-    libraries_bytes: int = _LIBRARIES_BYTES
+    program_bytes: int = _PROGRAM_BYTES
 
     @property
     def total_bytes(self) -> int:
         """All of it."""
-        return self.model_bytes + self.trial_bytes + self.libraries_bytes
+        return self.model_bytes + self.trial_bytes + self.program_bytes
 
 
 class Needs(msgspec.Struct, frozen=True):
@@ -99,14 +99,13 @@ def needs(plan: Plan, model: Model, memory: Mapping[str, MemoryNeed]) -> Needs:
 
 
 def _memory_plan(model: Model, memory: Mapping[str, MemoryNeed]) -> MemoryPlan:
-    size_bytes = model.logical_bytes
-    trials = {
-        f"{'saving' if operation == 'save' else 'loading'} with {method}": need.bytes_for(size_bytes, operation)
-        for method, need in ({LIMIT: MemoryNeed(load_copies=0.0)} | dict(memory)).items()
+    copies = {"loading": 1.0} | {
+        f"{'saving' if operation == 'save' else 'loading'} with {method}": need.of(operation)
+        for method, need in memory.items()
         for operation in OPERATIONS
     }
-    most = max(trials, key=lambda trial: trials[trial])
-    return MemoryPlan(size_bytes, trials[most], most)
+    most = max(copies, key=lambda trial: copies[trial])
+    return MemoryPlan(model.logical_bytes, round(model.logical_bytes * copies[most]), most)
 
 
 class Room(msgspec.Struct, frozen=True):
@@ -135,7 +134,7 @@ def shortage(need: Needs, room: Room, plan: Plan, model: Model) -> RequestError 
         return RequestError(
             f"{format_bytes(room.memory_bytes)} of memory are available and the run needs about "
             f"{format_bytes(memory.total_bytes)} (the model {format_bytes(memory.model_bytes)}, {memory.trial} "
-            f"{format_bytes(memory.trial_bytes)}, the libraries {format_bytes(memory.libraries_bytes)})",
+            f"{format_bytes(memory.trial_bytes)}, the program {format_bytes(memory.program_bytes)})",
             f"choose a preset with a --size up to {size_argument(_largest_bytes(memory, room, model))}, or close other "
             "programs",
         )
@@ -144,5 +143,5 @@ def shortage(need: Needs, room: Room, plan: Plan, model: Model) -> RequestError 
 
 def _largest_bytes(memory: MemoryPlan, room: Room, model: Model) -> int:
     """Weights of the same kind for which there would be room, in whole MB."""
-    per_byte = (memory.model_bytes + memory.trial_bytes) / model.weights_bytes  # a little too much: parts are fixed
-    return max(10**6, int((room.memory_bytes - memory.libraries_bytes) / per_byte) // 10**6 * 10**6)
+    per_byte = (memory.model_bytes + memory.trial_bytes) / model.weights_bytes
+    return max(10**6, int((room.memory_bytes - memory.program_bytes) / per_byte) // 10**6 * 10**6)
