@@ -9,14 +9,12 @@ import msgspec
 from state.chunks import chunk_count
 from state.errors import RequestError
 from state.model import Model
-from state.optimizations import IN_FLIGHT_BYTES
 from state.plan import OPERATIONS, Operation, Plan, chunk_shape
-from state.units import format_bytes, size_argument
+from state.units import MIB, format_bytes, size_argument
 
 _FILE_OVERHEAD_BYTES: Final = 4096  # the last, partly filled block of each file
-#: Python with torch, TensorStore, JAX and transformers, shared by the worker and its children, the program itself, and
-#: the buffers of whatever runs.
-_PROGRAM_BYTES: Final = 500 * 10**6 + IN_FLIGHT_BYTES
+#: Python with torch, TensorStore, JAX and transformers, shared by the worker and its children, and the program itself.
+_PROGRAM_BYTES: Final = 500 * 10**6
 
 
 class MemoryNeed(msgspec.Struct, frozen=True):
@@ -25,14 +23,17 @@ class MemoryNeed(msgspec.Struct, frozen=True):
     Attributes:
         save_copies: While it saves, in models.
         load_copies: When it has loaded, in models: the loaded one is among them.
+        in_flight_bytes: On the way, of models that are larger than this.
     """
 
     save_copies: float = 0.0
     load_copies: float = 1.0
+    in_flight_bytes: int = 64 * MIB
 
-    def of(self, operation: Operation) -> float:
-        """Copies of one operation."""
-        return self.save_copies if operation == "save" else self.load_copies
+    def bytes_for(self, model_bytes: int, operation: Operation) -> int:
+        """Of one operation."""
+        copies = self.save_copies if operation == "save" else self.load_copies
+        return round(model_bytes * copies) + min(model_bytes, self.in_flight_bytes)
 
 
 class MemoryPlan(msgspec.Struct, frozen=True):
@@ -42,18 +43,26 @@ class MemoryPlan(msgspec.Struct, frozen=True):
         model_bytes: The tensors that are saved.
         trial_bytes: What the trial that needs most takes beyond them.
         trial: Which one that is, for people.
-        program_bytes: All else: libraries and buffers.
+        copies: Most models at a time of any trial.
+        in_flight_bytes: Most on the way of any.
+        program_bytes: All else.
     """
 
     model_bytes: int
     trial_bytes: int
     trial: str
+    copies: float = 2.0
+    in_flight_bytes: int = 64 * MIB
     program_bytes: int = _PROGRAM_BYTES
 
     @property
     def total_bytes(self) -> int:
         """All of it."""
         return self.model_bytes + self.trial_bytes + self.program_bytes
+
+    def largest_bytes(self, available_bytes: int) -> int:
+        """A model for which there would be room whatever trial then takes most."""
+        return int((available_bytes - self.program_bytes - self.in_flight_bytes) / self.copies)
 
 
 class Needs(msgspec.Struct, frozen=True):
@@ -99,13 +108,20 @@ def needs(plan: Plan, model: Model, memory: Mapping[str, MemoryNeed]) -> Needs:
 
 
 def _memory_plan(model: Model, memory: Mapping[str, MemoryNeed]) -> MemoryPlan:
-    copies = {"loading": 1.0} | {
-        f"{'saving' if operation == 'save' else 'loading'} with {method}": need.of(operation)
-        for method, need in memory.items()
+    size_bytes, everything = model.logical_bytes, {**memory, "the limit": MemoryNeed()}
+    trials = {
+        f"{'saving' if operation == 'save' else 'loading'} with {method}": need.bytes_for(size_bytes, operation)
+        for method, need in everything.items()
         for operation in OPERATIONS
     }
-    most = max(copies, key=lambda trial: copies[trial])
-    return MemoryPlan(model.logical_bytes, round(model.logical_bytes * copies[most]), most)
+    most = max(trials, key=lambda trial: trials[trial])
+    return MemoryPlan(
+        size_bytes,
+        trials[most],
+        most,
+        copies=1 + max(max(need.save_copies, need.load_copies) for need in everything.values()),
+        in_flight_bytes=max(need.in_flight_bytes for need in everything.values()),
+    )
 
 
 class Room(msgspec.Struct, frozen=True):
@@ -135,13 +151,13 @@ def shortage(need: Needs, room: Room, plan: Plan, model: Model) -> RequestError 
             f"{format_bytes(room.memory_bytes)} of memory are available and the run needs about "
             f"{format_bytes(memory.total_bytes)} (the model {format_bytes(memory.model_bytes)}, {memory.trial} "
             f"{format_bytes(memory.trial_bytes)}, the program {format_bytes(memory.program_bytes)})",
-            f"choose a preset with a --size up to {size_argument(_largest_bytes(memory, room, model))}, or close other "
-            "programs",
+            f"choose a preset with a --size up to {_largest_size(memory, room, model)}, or close other programs",
         )
     return None
 
 
-def _largest_bytes(memory: MemoryPlan, room: Room, model: Model) -> int:
+def _largest_size(memory: MemoryPlan, room: Room, model: Model) -> str:
     """Weights of the same kind for which there would be room, in whole MB."""
-    per_byte = (memory.model_bytes + memory.trial_bytes) / model.weights_bytes
-    return max(10**6, int((room.memory_bytes - memory.program_bytes) / per_byte) // 10**6 * 10**6)
+    share = model.weights_bytes / model.logical_bytes
+    size_bytes = max(0, int(memory.largest_bytes(room.memory_bytes) * share))
+    return size_argument(max(10**6, size_bytes // 10**6 * 10**6))
