@@ -13,7 +13,7 @@ from state.plan import Plan
 from tests.backends.runs import measure, statuses
 from tests.backends.samples import REAL_FOLDER
 
-DEMO = Plan(size_bytes=2 * 10**6, with_optimizer=True)
+DEMO = Plan(size_bytes=20 * 10**6, with_optimizer=True)
 
 
 def filled(plan: Plan) -> StateDict:
@@ -74,7 +74,7 @@ def test_a_training_state_is_saved_loaded_and_verified_by_methods_with_and_witho
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     plan = Plan(
-        size_bytes=2 * 10**6,
+        size_bytes=20 * 10**6,
         with_optimizer=True,
         methods=("pytorch", "pytorch-mmap", "ts+chunks", "safetensors", "dcp", "direct"),
         storage=str(tmp_path_factory.mktemp("disk")),
@@ -83,4 +83,4 @@ def test_a_training_state_is_saved_loaded_and_verified_by_methods_with_and_witho
     run, _ = measure(plan)
     assert statuses(run) == dict.fromkeys(plan.methods, ("done", "done"))
     assert run.model is not None
-    assert run.model.logical_bytes > 4 * 2 * 10**6
+    assert run.model.logical_bytes > 4 * 20 * 10**6
