@@ -21,11 +21,14 @@ import torch
 from backends.methods.base import Capabilities, Method
 from backends.methods.index import make_index, read_index, write_index
 from backends.parts import PartTimes
+from backends.pinned import PinnedPool
 from backends.tensors import StateDict, from_numpy, to_numpy, unique_tensors
 from state.chunks import large_chunk_shape, tile_shape
 from state.errors import RequestError
 from state.optimizations import IN_FLIGHT_BYTES, Optimizations
 from state.plan import Plan
+
+_CPU: Final = torch.device("cpu")
 
 #: What zarr in TensorStore, both versions, and torch have.
 DTYPES: Final = frozenset(
@@ -51,6 +54,7 @@ class ArrayMethod(Method):
         self._name = name
         self._optimizations = optimizations
         self._parts = PartTimes()
+        self._pool: PinnedPool | None = None
 
     @classmethod
     def create(cls, name: str, plan: Plan) -> Self:
@@ -94,11 +98,15 @@ class ArrayMethod(Method):
         tensors, aliases = unique_tensors(state)
         index = make_index(tensors, aliases)
         context = ts.Context(self._context_spec(durable=durable))
-        budget = ByteBudget(IN_FLIGHT_BYTES)
+        pool = self._pool_for(next((tensor.device for tensor in tensors.values()), _CPU))
+        budget = ByteBudget(IN_FLIGHT_BYTES, pool)
 
         async def write(name: str, tensor: torch.Tensor) -> None:
-            async with budget.room(tensor.nbytes):
-                with self._parts.of("device-to-host"):
+            async with budget.room(tensor.nbytes) as piece:
+                if pool is not None and piece is not None:
+                    with self._parts.of("device-to-host"):
+                        array = to_numpy(pool.to_host(tensor.detach(), piece))
+                else:
                     array = to_numpy(tensor.detach().cpu())
                 metadata = self._metadata(array.shape, array.itemsize)
                 store = await ts.open(
@@ -120,19 +128,33 @@ class ArrayMethod(Method):
         self._parts = PartTimes()
         index = read_index(folder)
         context = ts.Context(self._context_spec(durable=None))
-        budget = ByteBudget(IN_FLIGHT_BYTES)
+        pool = self._pool_for(device)
+        budget = ByteBudget(IN_FLIGHT_BYTES, pool)
         loaded: StateDict = {}
 
         async def read(name: str) -> None:
             store = await ts.open(self._array_spec(folder, index.arrays[name]), open=True, context=context)
-            async with budget.room(store.size * store.dtype.numpy_dtype.itemsize):
+            async with budget.room(store.size * store.dtype.numpy_dtype.itemsize) as piece:
+                if pool is None or piece is None:
+                    with self._parts.of("read+decode"):
+                        loaded[name] = from_numpy(await store.read()).to(device)
+                    return
+                array = piece.numpy().view(store.dtype.numpy_dtype).reshape(store.shape)
                 with self._parts.of("read+decode"):
-                    array = await store.read()
+                    await ts.array(array).write(store)
                 with self._parts.of("host-to-device"):
-                    loaded[name] = from_numpy(array).to(device)
+                    loaded[name] = pool.to_device(from_numpy(array))
 
         self._run(read(name) for name in index.arrays)
         return loaded | {alias: loaded[name] for alias, name in index.aliases.items()}
+
+    def _pool_for(self, device: torch.device) -> PinnedPool | None:
+        """Pinned memory on the way from and to a GPU, made once; on the CPU nothing is copied."""
+        if device.type == "cpu":
+            return None
+        if self._pool is None or self._pool.device != device:
+            self._pool = PinnedPool(IN_FLIGHT_BYTES, device)
+        return self._pool
 
     def _context_spec(self, *, durable: bool | None) -> dict[str, Any]:
         limit = self._optimizations.concurrency
@@ -168,23 +190,45 @@ class ByteBudget:
 
     Args:
         limit_bytes: The bound.
+        pool: Lends memory of as many bytes, if there is one: at least as large as the bound.
     """
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, pool: PinnedPool | None = None) -> None:
         self._limit_bytes = limit_bytes
+        self._pool = pool
         self._used_bytes = 0
         self._changed = asyncio.Condition()
 
     @asynccontextmanager
-    async def room(self, size_bytes: int) -> AsyncIterator[None]:
-        """Wait until there is room for `size_bytes`, and hold it."""
-        size_bytes = min(size_bytes, self._limit_bytes)
+    async def room(self, size_bytes: int) -> AsyncIterator[torch.Tensor | None]:
+        """Wait until there is room for `size_bytes`, and hold it.
+
+        Yields:
+            Memory from the pool (uint8), pinned memory of its own for what is larger than that; None without a pool
+            or for no bytes.
+        """
+        piece: torch.Tensor | None = None
+        counted_bytes = min(size_bytes, self._limit_bytes)
+        pool = self._pool if size_bytes else None
+        lender = pool if pool is not None and size_bytes <= pool.size_bytes else None
+
+        def fits() -> bool:
+            nonlocal piece
+            if self._used_bytes + counted_bytes > self._limit_bytes:
+                return False
+            piece = lender.take(size_bytes) if lender is not None else None
+            return lender is None or piece is not None
+
         async with self._changed:
-            await self._changed.wait_for(lambda: self._used_bytes + size_bytes <= self._limit_bytes)
-            self._used_bytes += size_bytes
+            await self._changed.wait_for(fits)
+            self._used_bytes += counted_bytes
         try:
-            yield
+            if pool is not None and lender is None:
+                piece = torch.empty(size_bytes, dtype=torch.uint8, pin_memory=pool.device.type == "cuda")
+            yield piece
         finally:
             async with self._changed:
-                self._used_bytes -= size_bytes
+                self._used_bytes -= counted_bytes
+                if lender is not None and piece is not None:
+                    lender.give_back(piece)
                 self._changed.notify_all()

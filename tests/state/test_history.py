@@ -254,7 +254,9 @@ def test_a_newer_database_is_refused_and_left_alone(path: Path) -> None:
         history.keep(RUN)
         history._connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     before = path.read_bytes()
-    with pytest.raises(HistoryError, match=rf"newer ckpt-tui .*version {VERSION + 1}, this program knows {VERSION}.*: use the newer"):
+    with pytest.raises(
+        HistoryError, match=rf"newer ckpt-tui .*version {VERSION + 1}, this program knows {VERSION}.*: use the newer"
+    ):
         History(path)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]

@@ -15,9 +15,11 @@ import zarr
 
 from backends.methods import tensorstore_family
 from backends.methods.index import read_index
+from backends.methods.registry import create
 from backends.methods.tensorstore import TensorStore
-from backends.methods.tensorstore_family import DTYPES, ByteBudget
-from backends.tensors import StateDict
+from backends.methods.tensorstore_family import DTYPES, ArrayMethod, ByteBudget
+from backends.pinned import PinnedPool
+from backends.tensors import StateDict, verify
 from state.optimizations import CELLS, CODEC_LEVELS, MIN_CHUNK_BYTES, Codec
 from state.plan import CELL_NAMES, Plan
 from tests.backends.samples import CPU, random_tensor, raw
@@ -136,11 +138,11 @@ def test_arrays_are_in_flight_together_only_with_concurrency_and_never_above_the
 
     class Watched(ByteBudget):
         @asynccontextmanager
-        async def room(self, size_bytes: int) -> AsyncIterator[None]:
-            async with super().room(size_bytes):
+        async def room(self, size_bytes: int) -> AsyncIterator[torch.Tensor | None]:
+            async with super().room(size_bytes) as piece:
                 in_flight.append(size_bytes)
                 seen.append(sum(in_flight))
-                yield
+                yield piece
                 in_flight.remove(size_bytes)
 
     monkeypatch.setattr(tensorstore_family, "ByteBudget", Watched)
@@ -175,3 +177,23 @@ def test_the_byte_budget_is_used_up_never_exceeded_and_what_is_too_large_goes_al
     assert len(seen) == len(sizes)
     assert max(sum(together) for together in seen if 5000 not in together) == 100
     assert {tuple(together) for together in seen if 5000 in together} == {(5000,)}
+
+
+@pytest.mark.parametrize("name", ["t5x", "ts+chunks", "zarr3-sharded", "ocdbt"])
+def test_tensors_go_through_a_pool_both_ways_as_on_a_gpu(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pool of ordinary memory stands in for pinned memory: it is too small for all tensors, and for one of them."""
+    pool = PinnedPool(100_000, CPU)
+    lent: list[int] = []
+    take = pool.take
+    monkeypatch.setattr(pool, "take", lambda size_bytes: lent.append(size_bytes) or take(size_bytes))
+    monkeypatch.setattr(ArrayMethod, "_pool_for", lambda method, device: pool)
+    monkeypatch.setattr(tensorstore_family, "IN_FLIGHT_BYTES", 100_000)
+    state = {str(number): random_tensor("bfloat16", (70, 300 + number), number) for number in range(6)}
+    state |= {"large": random_tensor("float32", (300, 200)), "empty": torch.ones(0, 3), "scalar": torch.tensor(7)}
+    state |= {"flags": random_tensor("bool", (33,)), "tied": state["large"]}
+    create(name, Plan(chunk_bytes=MIN_CHUNK_BYTES)).save(state, tmp_path, durable=False)
+    verify(create(name, Plan(chunk_bytes=MIN_CHUNK_BYTES)).load(tmp_path, CPU), state, CPU)
+    assert set(lent) == {tensor.nbytes for name, tensor in state.items() if name not in ("large", "tied", "empty")}
+    assert pool.take(100_000) is not None, "not everything was given back"
