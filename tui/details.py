@@ -88,11 +88,11 @@ def _trial(record: TrialRecord, apart: Collection[float]) -> Iterator[str]:
                 yield f"    training went on after {format_seconds(result.stall_s)} s; what it changed was not saved"
             if result.durable_s is not None:
                 yield f"    the call returned after {format_seconds(result.returned_s)} s, then its files were synced"
-            if note := result.spec.get("note"):
-                yield f"    {note}"
         case LoadResult():
             resident = "unknown" if result.resident_bytes is None else format_bytes(result.resident_bytes)
             yield f"    cache {result.cache}: {resident} of the checkpoint in memory before the clock"
+    if note := result.spec.get("note"):
+        yield f"    {note}"
     traffic = (
         f"device wrote {format_bytes(cost.device_write_bytes)}"
         if isinstance(result, SaveResult) and cost.device_write_bytes is not None

@@ -49,12 +49,14 @@ def methods(name: str | None, output: str) -> int:
         try:
             can = ability(name)
         except UnavailableError as error:
-            why = str(error)
+            why = error.what
     with standard_output():
         if output == "json":
             _print_json({**_document(entry), "unavailable": why, "ability": can, "page": page(entry)})
         else:
             lines = [page(entry), "", *(_ability_lines(can) if can is not None else ())]
+            if can is None and entry.unavailable is None:  # otherwise the page says it
+                lines.append(f"CANNOT RUN HERE\n    {why}")
             console = standard_console()
             console.width = min(console.width, _LINE_WIDTH)
             console.print("\n".join(lines).rstrip(), markup=False, highlight=False)

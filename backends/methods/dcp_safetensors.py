@@ -22,7 +22,7 @@ class SafetensorsDCP(Method):
 
     What it does:
         Serialises the model in memory as one safetensors file, `model-00001-of-00001.safetensors`, and writes that with
-        an index, `model.safetensors.index.json`. So it needs memory for a second model while it saves. Loading
+        an index, `model.safetensors.index.json`. So it needs memory for two more models while it saves. Loading
         allocates the tensors from the file's header and copies into them from the mapped file.
 
     Defaults:

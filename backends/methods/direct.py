@@ -94,7 +94,7 @@ class Direct(Method):
             "synced": durable,
         }
         if not self._direct:
-            spec["note"] = "through the page cache: the file system has no way past it"
+            spec["note"] = "through the page cache: direct I/O was refused"
         return spec
 
     def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:

@@ -26,7 +26,7 @@ _CONTEXT: Final = {
 class JAX(JAXMethod):
     """A dictionary of JAX arrays, by `save` and `load` of `jax.experimental.array_serialization`.
 
-    JAX's own, without another package but flatbuffers. Its authors call it simple and experimental and send whoever
+    JAX's own, with TensorStore and flatbuffers beneath. Its authors call it simple and experimental and send whoever
     wants more to Orbax.
 
     What it does:

@@ -89,7 +89,8 @@ class Orbax(JAXMethod):
 class AsynchronousOrbax(Orbax, AsynchronousMethod):
     """A dictionary of JAX arrays in the background, by `save_async` of Orbax.
 
-    For training that cannot wait for the disk and has memory for a second copy of the weights.
+    For training that cannot wait for the disk and has memory for two more copies of the weights: one that does not
+    change, and what is compressed and not written yet.
 
     What it does:
         On a GPU, Orbax copies every array to memory of the host, which is the stall; on the CPU we do, and it lasts as

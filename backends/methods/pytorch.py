@@ -80,14 +80,21 @@ class TunedPyTorch(PyTorch):
         https://github.com/pytorch/pytorch/blob/v2.13.0/torch/utils/serialization/config.py
     """
 
+    def __init__(self, *, on_gpu: bool) -> None:
+        self._on_gpu = on_gpu
+
+    @classmethod
+    def create(cls, name: str, plan: Plan) -> Self:
+        """For tensors on the plan's device."""
+        return cls(on_gpu=plan.device != "cpu")
+
     def spec(self, *, durable: bool) -> dict[str, Any]:
         """The two calls and the settings."""
-        return super().spec(durable=durable) | {"config.save": _settings(on_gpu=True) | {"pinned": "on a GPU only"}}
+        return super().spec(durable=durable) | {"config.save": _settings(on_gpu=self._on_gpu)}
 
     def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
         """One file, under settings that last for this call."""
-        on_gpu = any(tensor.is_cuda for tensor in state.values())
-        settings = {f"save.{name}": value for name, value in _settings(on_gpu=on_gpu).items()}
+        settings = {f"save.{name}": value for name, value in _settings(on_gpu=self._on_gpu).items()}
         with config.patch(settings):  # type: ignore[attr-defined] # torch puts it there when it is imported
             super().save(state, folder, durable=durable)
 

@@ -87,8 +87,20 @@ _PYTORCH: Final = (
     Entry("pytorch", "backends.methods.pytorch:PyTorch", "torch.save and torch.load: one zip file", "PyTorch"),
     Entry("pytorch-tuned", "backends.methods.pytorch:TunedPyTorch", "torch.save without checksums, aligned", "PyTorch"),
     Entry("pytorch-mmap", "backends.methods.pytorch:MappedPyTorch", "torch.load(mmap=True), read through", "PyTorch"),
-    Entry("safetensors", "backends.methods.safetensors:Safetensors", "one mapped file, read through", "PyTorch"),
-    Entry("safetensors-pread", "backends.methods.safetensors:ReadSafetensors", "one file, read with pread", "PyTorch"),
+    Entry(
+        "safetensors",
+        "backends.methods.safetensors:Safetensors",
+        "one mapped file, read through",
+        "PyTorch",
+        requires=("safetensors",),
+    ),
+    Entry(
+        "safetensors-pread",
+        "backends.methods.safetensors:ReadSafetensors",
+        "one file, read with pread",
+        "PyTorch",
+        requires=("safetensors",),
+    ),
     Entry("dcp", "backends.methods.dcp:DCP", "distributed checkpoint, two threads a core", "PyTorch"),
     Entry("dcp-upstream", "backends.methods.dcp:DCP", "distributed checkpoint by upstream's one thread", "PyTorch"),
     Entry("dcp-async", "backends.methods.dcp:AsynchronousDCP", "distributed checkpoint, in the background", "PyTorch"),
@@ -97,17 +109,24 @@ _PYTORCH: Final = (
         "backends.methods.dcp_safetensors:SafetensorsDCP",
         "distributed checkpoint into a file that Hugging Face readers know",
         "PyTorch",
+        requires=("safetensors",),
     ),
     Entry("direct", "backends.methods.direct:Direct", "safetensors past the page cache, in large blocks", "PyTorch"),
 )
 _JAX: Final = (
-    Entry("jax", "backends.methods.jax:JAX", "JAX's own array serialization: zarr 3 in one store", "JAX"),
+    Entry(
+        "jax",
+        "backends.methods.jax:JAX",
+        "JAX's own array serialization: zarr 3 in one store",
+        "JAX",
+        requires=("tensorstore", "flatbuffers"),
+    ),
     Entry(
         "orbax",
         "backends.methods.orbax:Orbax",
         "Orbax with its defaults: zarr 3 and zstd in one store",
         "JAX",
-        requires=("orbax.checkpoint",),
+        requires=("orbax.checkpoint", "tensorstore"),
         install="ckpt-tui[orbax]",
     ),
     Entry(
@@ -115,7 +134,7 @@ _JAX: Final = (
         "backends.methods.orbax:AsynchronousOrbax",
         "Orbax, in the background",
         "JAX",
-        requires=("orbax.checkpoint",),
+        requires=("orbax.checkpoint", "tensorstore"),
         install="ckpt-tui[orbax]",
     ),
 )

@@ -318,6 +318,12 @@ def test_methods_explains_one_as_a_page_or_as_json() -> None:
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
 
 
+def test_methods_says_why_one_cannot_be_used(faulty_methods: None) -> None:
+    shown = ckpt_tui("methods", "cannot-be-imported")
+    assert shown.returncode == 0
+    assert re.search(r"\nCANNOT RUN HERE\n +cannot-be-imported cannot be (.|\n)*NoSuchClass", shown.stdout)
+
+
 def test_models_lists_every_preset() -> None:
     output = ckpt_tui("models").stdout
     for name in ("demo", "open-llama-3b", "llama-3.2-1b", "llama-3.1-8b", "qwen2.5-7b", "mistral-7b", "gpt2"):

@@ -24,8 +24,13 @@ def test_a_page_says_what_it_is_comes_from_and_does() -> None:
 
 
 def test_a_page_names_the_version_of_every_library_that_takes_part() -> None:
-    assert re.search(r"^with: jax 0[.\d]+, orbax.checkpoint 0[.\d]+$", page(entries()["orbax"]), re.MULTILINE)
-    assert re.search(r"^with: jax 0[.\d]+$", page(entries()["jax"]), re.MULTILINE)
+    versions = {
+        "orbax": r"jax 0[.\d]+, orbax.checkpoint 0[.\d]+, tensorstore 0[.\d]+",
+        "jax": r"jax 0[.\d]+, tensorstore 0[.\d]+, flatbuffers [.\d]+",
+        "safetensors": r"torch 2[.\d]+(\+\w+)?, safetensors 0[.\d]+",
+    }
+    for name, words in versions.items():
+        assert re.search(f"^with: {words}$", page(entries()[name]), re.MULTILINE)
 
 
 def test_a_page_says_what_to_install_instead_of_a_version() -> None:
