@@ -19,6 +19,14 @@ _ALIGNMENT_BYTES: Final = 4096
 class PyTorch(Method):
     """A state dict as one zip file, by `torch.save` and `torch.load` as most training code calls them.
 
+    In your code:
+        path = folder / "checkpoint.pt"
+        with path.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())  # torch.save returns before the bytes are on the device
+        loaded = torch.load(path, weights_only=True)
+
     What it does:
         Writes an uncompressed zip file: a pickle of the names, dtypes and shapes, and a record for every storage, which
         tied tensors share. A checksum is computed of every record. Loading reads each record into new memory, one
@@ -59,6 +67,18 @@ class TunedPyTorch(PyTorch):
     """`torch.save` with the settings of its own that make it faster; `torch.load` reads the file as any other.
 
     Worth two lines of training code wherever `torch.save` stays: the file remains one that everybody can load.
+
+    In your code:
+        from torch.utils.serialization import config
+
+        config.save.compute_crc32 = False
+        config.save.storage_alignment = 4096
+        # on a GPU also: config.save.use_pinned_memory_for_d2h = True
+        with (folder / "checkpoint.pt").open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        loaded = torch.load(folder / "checkpoint.pt", weights_only=True)
 
     What it does:
         As `pytorch`, but no checksum is computed, every record starts at a page's boundary, and tensors of a GPU come
@@ -104,6 +124,11 @@ class MappedPyTorch(PyTorch):
 
     For whoever uses `mmap=True` because it "loads at once": that call returns before it has read anything. This is what
     it costs until the weights can be used and the file may go away.
+
+    In your code:
+        torch.save(state, folder / "checkpoint.pt")
+        mapped = torch.load(folder / "checkpoint.pt", weights_only=True, mmap=True)
+        loaded = {name: tensor.clone() for name, tensor in mapped.items()}  # or only those that you need
 
     What it does:
         Saves as `pytorch`. Loading maps the file and copies every tensor out of it, under the clock, into memory of its
