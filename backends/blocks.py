@@ -4,6 +4,7 @@ The limit is measured with it (`backends.limits`), and `direct` saves and loads 
 the other.
 """
 
+import contextlib
 import mmap
 import os
 from collections.abc import Callable
@@ -33,13 +34,14 @@ def align(size_bytes: int) -> int:
 def buffers(size_bytes: int) -> mmap.mmap:
     """Memory for requests, of at least one byte, that begins on a page.
 
-    It is asked for in huge pages: a request is then one piece of memory for the device and not hundreds, which can
-    halve the time that a virtual disk takes for it.
+    It is asked for in huge pages, and comes without where the system has none: a request is then one piece of memory
+    for the device and not hundreds, which can halve the time that a virtual disk takes for it.
     """
     # Shared memory, which is what one gets without saying so, comes in small pages on most systems.
     memory = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if _HUGE_PAGES is not None:
-        memory.madvise(_HUGE_PAGES)
+        with contextlib.suppress(OSError):  # a kernel built without them
+            memory.madvise(_HUGE_PAGES)
     return memory
 
 
@@ -86,7 +88,8 @@ def in_blocks(
         pattern: Sizes and depth.
 
     Raises:
-        Exception: What the first request to fail raised, when all others are done with the file. None begins after it.
+        Exception: What a request raised, of several the one with the lowest place, when all others are done with the
+            file. None begins after a failure.
     """
     starts = iter(range(start, end, pattern.block_bytes))  # shared: taking the next is one step of the interpreter
 

@@ -42,6 +42,7 @@ PATTERNS: Final = (
     Pattern(MIB, 16),
     Pattern(4 * MIB, 4),
     Pattern(4 * MIB, 1),
+    Pattern(512 * KIB, 32),
     Pattern(256 * KIB, 32),
 )
 _MOST_THREADS: Final = max(pattern.depth for pattern in PATTERNS)

@@ -1,7 +1,7 @@
 """The protocol of one trial: what happens before, under and after the clock. Runs in a process of its own.
 
 Before: the tensors are resident, what is measured is warm, the disk is quiet, for a cold load no page of the checkpoint
-is in memory, and twice as much memory as the model takes is at hand. Under the clock: the call, and for a durable save
+is in memory, and as much memory as the model takes is at hand. Under the clock: the call, and for a durable save
 the syncing that the call does not do itself.
 After: cost, sizes, proof and verification.
 
@@ -118,6 +118,7 @@ class Trial(ABC):
             self._warm_up(folder)
         folder.mkdir()
         settled = self._settle(folder)
+        self._claim_memory()
         meter = self._start()
         start_ns = time.perf_counter_ns()
         self._write(folder)
@@ -157,9 +158,13 @@ class Trial(ABC):
             self._warm_up(folder)
         settled = self._settle(folder)
         stored_bytes, _ = tree_size(folder)
+        if self._plan.cache == "warm":  # what is claimed later may push the checkpoint out of memory again
+            self._claim_memory()
         with self._stage("evict"):
             self._report("evict", 0)
             residency, caches_dropped = self._prepare_cache(folder)
+        if self._plan.cache == "cold":
+            self._claim_memory()
         meter = self._start()
         start_ns = time.perf_counter_ns()
         self._read(folder)
@@ -202,10 +207,12 @@ class Trial(ABC):
         # To look at the pages, every file was opened: drop the directory entries and inodes that this brought back.
         return residency, pagecache.drop_caches()
 
-    def _start(self) -> Meter:
-        gc.collect()
+    def _claim_memory(self) -> None:
         with self._stage("memory"):
             claim_memory(self._size_bytes)
+
+    def _start(self) -> Meter:
+        gc.collect()
         self._synchronise()
         self._report("measure", moved_bytes(io_counters(psutil.Process()), self._operation))
         return Meter()
@@ -296,7 +303,8 @@ class MethodTrial(Trial):
         verify(loaded, self._source, self._device)
 
     def _spec(self) -> dict[str, Any]:
-        return self._method.spec(durable=self._durable) if self._operation == "save" else {}
+        spec = self._method.spec(durable=self._durable)
+        return spec if self._operation == "save" else {key: spec[key] for key in spec if key == "note"}
 
     def _parts_s(self) -> dict[str, float]:
         return dict(self._method.parts_s())
@@ -318,7 +326,8 @@ def claim_memory(size_bytes: int) -> None:
         size_bytes: Of a model, which a load puts into memory of its own.
     """
     if claimed_bytes := min(size_bytes, available_memory_bytes() // 2):
-        populate(torch.frombuffer(buffers(claimed_bytes), dtype=torch.uint8))
+        with contextlib.suppress(OSError):  # a system that promises no more memory than it has may refuse
+            populate(torch.frombuffer(buffers(claimed_bytes), dtype=torch.uint8))
 
 
 def check_device_memory(size_bytes: int, device: torch.device, free_bytes: int, total_bytes: int) -> None:
@@ -342,12 +351,13 @@ def canaries(tensors: Iterable[torch.Tensor]) -> dict[int, torch.Tensor]:
         tensors: All of a model, each once.
 
     Returns:
-        ``id`` of a tensor -> its copy: the smallest, the last, and others from the first as far as the bound goes.
+        ``id`` of a tensor -> its copy: the smallest, whatever its size, the last, and others from the first as far as
+        the bound goes.
     """
     everything = [tensor for tensor in tensors if tensor.nbytes]
     smallest = min(everything, key=lambda tensor: tensor.nbytes, default=None)
     copies = {id(smallest): smallest.clone()} if smallest is not None else {}
-    room_bytes = _CANARY_BYTES
+    room_bytes = _CANARY_BYTES - sum(copy.nbytes for copy in copies.values())
     for tensor in (*everything[-1:], *everything):
         if id(tensor) not in copies and tensor.nbytes <= room_bytes:
             copies[id(tensor)] = tensor.clone()

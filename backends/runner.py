@@ -113,7 +113,12 @@ class Runner:
             RefusedError: If it cannot start.
         """
         # Rounds that are added to a run come as a command of their own, and find everything in place.
-        arena = self._models.of_run(self._run_id) or self._provide(*self._look())
+        arena = self._models.of_run(self._run_id)
+        if arena is None:
+            model, need = self._look()
+            if all(self._schedule[number].method == LIMIT for number in self._todo):
+                return  # every method has said why it cannot run, and the limit alone is no result
+            arena = self._provide(model, need)
         if 0 in self._todo:
             self._measure_machine(arena)
         for number in range(len(self._schedule)):

@@ -23,6 +23,7 @@ import numpy as np
 from backends import pagecache
 from backends.blocks import Pattern
 from backends.limits import PATTERNS, TRY_BYTES, LimitTrial
+from bench.report import Bench
 from state.plan import OPERATIONS, Operation, Plan
 from state.units import format_rate, parse_size
 
@@ -94,10 +95,10 @@ def _run_fio(path: Path, size_bytes: int, operation: Operation, pattern: Pattern
     return rate
 
 
-@click.command()
+@click.command(cls=Bench)
 @click.option("--storage", type=click.Path(path_type=Path, exists=True), default=Path(), help="Folder on a disk.")
 @click.option("--size", default="512MiB", show_default=True, help="Of the file.")
-@click.option("--rounds", default=5, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--engine", type=click.Choice(["libaio", "psync"]), default="libaio", show_default=True, help="fio's.")
 def main(storage: Path, size: str, rounds: int, engine: str) -> None:
     """Compare our limit of the storage device with fio's."""

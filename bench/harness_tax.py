@@ -23,8 +23,10 @@ from safetensors.torch import save_file
 
 from backends.host import environment
 from backends.launcher import Launcher
+from backends.methods import registry
 from backends.models import open_source
-from bench.report import keep, where
+from backends.pagecache import can_drop_caches
+from bench.report import Bench, keep, where
 from state.events import RunRequested, TrialFinished, TrialStarted
 from state.optimizations import FORMATS
 from state.plan import CELL_NAMES, LIMIT, OPERATIONS, Operation, Plan, schedule
@@ -55,17 +57,25 @@ class Plain:
     """
 
     def __init__(self, method: str, model: Path) -> None:
+        self._method = method
         arguments = [sys.executable, "-m", SCRIPTS[method], method, str(model)]
         self._process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def measure(self, storage: Path) -> dict[Operation, float]:
-        """One save and one load."""
+        """One save and one load.
+
+        Raises:
+            click.ClickException: If the script failed; it has said why.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         folder = Path(tempfile.mkdtemp(dir=storage))
         try:
             print(folder, file=self._process.stdin, flush=True)
-            return {operation: float(self._process.stdout.readline()) for operation in OPERATIONS}
+            times = {operation: self._process.stdout.readline() for operation in OPERATIONS}
+            if not all(times.values()):
+                raise click.ClickException(f"the plain script of {self._method} has failed, see above")
+            return {operation: float(seconds) for operation, seconds in times.items()}
         finally:
             shutil.rmtree(folder)
 
@@ -159,17 +169,27 @@ async def compare(storage: Path, size_bytes: int, rounds: int, methods: tuple[st
     return lines + [f"{name:<62}{1000 * statistics.median(times_s):>8.1f}" for name, times_s in spans.items()]
 
 
-@click.command()
+@click.command(cls=Bench)
 @click.option("--storage", type=click.Path(path_type=Path, exists=True), default=Path(), help="Folder on a disk.")
 @click.option("--size", default="256MiB", show_default=True, help="Of the model.")
-@click.option("--rounds", default=11, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=11, show_default=True)
 @click.option(
-    "--method", "methods", type=click.Choice(METHODS), multiple=True, help="One of them; repeatable. [default: all]"
+    "--method",
+    "methods",
+    type=click.Choice(METHODS),
+    multiple=True,
+    help="One of them; repeatable. [default: all that can run here]",
 )
 @click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Folder for harness_tax.txt.")
 def main(storage: Path, size: str, rounds: int, methods: tuple[str, ...], export: Path | None) -> None:
     """Compare the times that we report with those of plain scripts."""
-    lines = asyncio.run(compare(storage.resolve(), parse_size(size), rounds, methods or METHODS))
+    if not can_drop_caches():
+        raise click.ClickException("the plain scripts cannot drop the page cache: run this as root")
+    entries = registry.entries()
+    chosen = methods or tuple(name for name in METHODS if entries[name].unavailable is None)
+    if lacking := [f"{name} {why}" for name in chosen if (why := entries[name].unavailable)]:
+        raise click.ClickException(f"{'; '.join(lacking)}: install it or name other methods")
+    lines = asyncio.run(compare(storage.resolve(), parse_size(size), rounds, chosen))
     options = "".join(f" --method {method}" for method in methods)
     command = f"python -m bench.harness_tax --size {size} --rounds {rounds}{options}"
     text = "\n".join([command, *where(environment(storage)), "", *lines])

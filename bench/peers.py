@@ -32,12 +32,15 @@ from rich.table import Table
 from backends.blocks import Pattern, in_blocks
 from backends.host import new_request
 from backends.launcher import Launcher
+from backends.measure import claim_memory
 from backends.methods import registry
 from backends.methods.direct import BLOCKS
 from backends.methods.groups import groups
 from backends.staging import Lanes, populate
 from bench.fio import fio
-from bench.report import keep, where
+from bench.report import Bench, keep, where
+from state.advice import advise
+from state.errors import CkptTuiError
 from state.export import model_line, settings_line, write_export
 from state.plan import LIMIT, OPERATIONS, Operation, Plan, expand_methods
 from state.results import MethodResult, method_results
@@ -54,6 +57,9 @@ BEST_PEER: Final = 1.10
 FIO: Final = "fio"
 FRESH_MEMORY: Final = "fresh memory"
 REFERENCES: Final = (LIMIT, FIO, FRESH_MEMORY)
+
+#: What stands for the folder that was measured.
+_STORAGE: Final = "DIR"
 
 Times = dict[tuple[str, Operation], list[float]]
 
@@ -75,13 +81,21 @@ async def measure_round(launcher: Launcher, plan: Plan) -> Run:
 
 
 def put_together(rounds: Sequence[Run], plan: Plan) -> Run:
-    """Runs of one round each as the run that they are: the same machine, model and settings, in the order measured."""
+    """Runs of one round each as the run that they are: the same machine, model and settings, in the order measured.
+
+    Whose machine and which folder it was stays behind.
+    """
     records: list[TrialRecord] = []
     for number, run in enumerate(rounds, 1):
         trials = [msgspec.structs.replace(record.trial, round=number) for record in run.records]
         records += [msgspec.structs.replace(r, trial=t) for r, t in zip(run.records, trials, strict=True)]
-    plan = msgspec.structs.replace(plan, repeats=len(rounds))
-    return msgspec.structs.replace(rounds[0], plan=plan, records=tuple(records))
+    run = msgspec.structs.replace(
+        rounds[0],
+        plan=msgspec.structs.replace(plan, repeats=len(rounds), storage=_STORAGE),
+        records=tuple(records),
+        environment=msgspec.structs.replace(rounds[0].environment, hostname="", storage=_STORAGE),
+    )
+    return advise(run)
 
 
 async def measure(plan: Plan, rounds: int) -> tuple[Run, Times]:
@@ -100,7 +114,7 @@ async def measure(plan: Plan, rounds: int) -> tuple[Run, Times]:
             for key, time_s in references(run, folder).items():
                 beside.setdefault(key, []).append(time_s)
             print(f"round {number} of {rounds}", file=sys.stderr)
-    except (click.ClickException, asyncio.CancelledError) as error:  # cancelled: by ctrl-c
+    except (click.ClickException, CkptTuiError, OSError, asyncio.CancelledError) as error:  # cancelled: by ctrl-c
         if not runs:
             raise
         print(f"stopped in round {len(runs) + 1}: {error or 'interrupted'}", file=sys.stderr)
@@ -119,16 +133,22 @@ def references(run: Run, folder: Path) -> dict[tuple[str, Operation], float]:
     if shutil.which("fio") is not None and (chosen := patterns(run)):
         try:
             rates = fio(size_bytes, folder, chosen, "libaio")
-        except subprocess.CalledProcessError as error:
-            print(f"fio failed: {error.stderr or error}", file=sys.stderr)
+        except (subprocess.CalledProcessError, ValueError, LookupError, OSError) as error:  # it answers in words, too
+            reason = error.stderr if isinstance(error, subprocess.CalledProcessError) else ""
+            print(f"fio failed: {reason or error}", file=sys.stderr)
         else:
             times_s |= {(FIO, operation): size_bytes / rate for operation, rate in rates.items()}
     return times_s
 
 
 def fresh_memory_s(size_bytes: int) -> float:
-    """Seconds to copy bytes into memory of their own, as `direct` does, but from buffers that no device fills."""
+    """Seconds to copy bytes into memory of their own, as `direct` does, but from buffers that no device fills.
+
+    What every trial has before its clock, this has too: its threads, its buffers, and memory at hand.
+    """
     lanes = Lanes(BLOCKS, torch.device("cpu"))
+    in_blocks(lanes.threads, lambda slot, a, b: None, 0, BLOCKS.block_bytes * BLOCKS.depth, BLOCKS)
+    claim_memory(size_bytes)
     start_s = time.perf_counter()
     memory = torch.empty(size_bytes, dtype=torch.uint8)
     fresh = lanes.threads.submit(populate, memory)
@@ -218,18 +238,25 @@ def verdicts(times: Times) -> list[str]:
         if not ours_s or not peers or (LIMIT, operation) not in times:
             lines.append(f"{operation}: {OURS}, a peer or the limit is missing: NO")
             continue
-        limit_share = interval(times[LIMIT, operation], ours_s)[1]
+        limit_s = times[LIMIT, operation]
         best = min(peers, key=lambda name: statistics.median(peers[name]))
         aim = BEST_PEER if operation == "save" else 1.0
-        factor = interval(peers[best], ours_s)[1]
         lines += [
-            f"{operation}: {OURS} reaches {limit_share:.2f} of the limit (asked: {LIMIT_SHARE:.2f}): "
-            f"{'yes' if limit_share >= LIMIT_SHARE else 'NO'}",
+            f"{operation}: {OURS} reaches {factor_words(limit_s, ours_s)} of the limit (asked: {LIMIT_SHARE:.2f}): "
+            f"{reached(limit_s, ours_s, LIMIT_SHARE)}",
             f"{operation}: the best peer, {best}, takes {factor_words(peers[best], ours_s)} times as long "
-            f"(aim: {aim:.2f}): {'yes' if factor >= aim else 'NO'}",
+            f"(aim: {aim:.2f}): {reached(peers[best], ours_s, aim)}",
             f"{operation}: shown to be faster than {OURS}: {', '.join(faster_peers(peers, ours_s)) or 'no peer'}",
         ]
     return lines
+
+
+def reached(samples: Sequence[float], reference_s: Sequence[float], asked: float) -> str:
+    """Whether a ratio is what is asked for, and whether its interval leaves that open."""
+    low, value, high = interval(samples, reference_s)
+    answer = "yes" if value >= asked else "NO"
+    sure = low is not None and high is not None and not low < asked <= high
+    return answer if sure else f"{answer} by the medians, not shown"
 
 
 def faster_peers(peers: dict[str, list[float]], ours_s: Sequence[float]) -> list[str]:
@@ -254,11 +281,11 @@ def doubts(run: Run) -> list[str]:
     return lines or ["every trial succeeded, and every load is proven to be cold"]
 
 
-@click.command()
+@click.command(cls=Bench)
 @click.option("--storage", type=click.Path(path_type=Path, exists=True), default=Path(), help="Folder on a disk.")
 @click.option("--model", default="open-llama-3b", show_default=True)
 @click.option("--size", default="1GB", show_default=True, help="Of the model.")
-@click.option("--rounds", default=7, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=7, show_default=True)
 @click.option("--methods", default="all", show_default=True, help="As for ckpt-tui run.")
 @click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Folder for peers.txt, .json, .csv.")
 def main(storage: Path, model: str, size: str, rounds: int, methods: str, export: Path | None) -> None:
@@ -274,14 +301,15 @@ def main(storage: Path, model: str, size: str, rounds: int, methods: str, export
         repeats=1,
     )
     run, beside = asyncio.run(measure(plan, rounds))
-    run = msgspec.structs.replace(run, environment=msgspec.structs.replace(run.environment, hostname=""))
     times = all_times(run, beside)
     console = Console(width=220, record=True, highlight=False, markup=False)
     command = f"python -m bench.peers --model {model} --size {size} --rounds {rounds} --methods {methods}"
-    console.print(command, *where(run.environment), "", model_line(run), settings_line(run), sep="\n")
+    seeds = f"each round has a seed of its own, {plan.seed + 1} to {plan.seed + run.plan.repeats}: other weights, too"
+    console.print(command, *where(run.environment), "", model_line(run), settings_line(run), seeds, sep="\n")
     console.print(table(run, times))
     console.print(
-        "/ direct: how many times as long. memory+: how far it rose under the clock, without the loaded model.\n"
+        "/ direct: how many times as long. memory+: how far it rose under the clock, without the loaded model. "
+        f"{OURS} holds {format_bytes(BLOCKS.block_bytes * BLOCKS.depth)} of buffers ready before that.\n"
     )
     console.print(*verdicts(times), *doubts(run), sep="\n")
     for result in method_results(run):

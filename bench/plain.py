@@ -1,7 +1,7 @@
 """What the plain scripts share: tensors in memory, and a fork for each save and each load.
 
 A script hands `serve` its two functions. For every folder that it is told on standard input they run once each, in a
-fork, and the seconds of each are printed.
+fork, and the seconds of each are printed. When a fork fails, the script ends.
 """
 
 import gc
@@ -57,17 +57,20 @@ def serve(
     gc.freeze()  # a collection in a fork would copy all that torch has imported
     for folder, operation in ((Path(line.strip()), operation) for line in sys.stdin for operation in ("save", "load")):
         if os.fork():
-            os.wait()
+            _, status = os.wait()
+            if status:
+                sys.exit(f"the {operation} failed")
             continue
         with tempfile.TemporaryDirectory(dir=folder.parent) as warm_up:
             save(tiny, Path(warm_up))
-            load(tiny, Path(warm_up))
+            if operation == "load":  # as ours does
+                load(tiny, Path(warm_up))
         for memory in _memories:  # a fork has to map shared pages anew, which ours does before its clock, too
             memory[:: mmap.PAGESIZE]
         os.sync()
         if operation == "load":
             Path("/proc/sys/vm/drop_caches").write_text("3")
-        np.empty(2 * sum(map(len, _memories)), np.uint8).fill(1)  # numpy asks for huge pages, as ours does there
+        np.empty(sum(map(len, _memories)), np.uint8).fill(1)  # numpy asks for huge pages, as ours does there
         start_s = time.perf_counter()
         if operation == "save":
             save(state, folder)

@@ -1,9 +1,24 @@
-"""What stands above the figures of a bench that is kept: the command, the machine, the versions."""
+"""What the benches share: how they refuse, and what stands above the figures that are kept."""
 
 from pathlib import Path
+from typing import Any
+
+import click
 
 from state.environment import Environment
+from state.errors import CkptTuiError
 from state.units import format_bytes
+
+
+class Bench(click.Command):
+    """A bench as a command: what it cannot do ends in one sentence and exit status 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it."""
+        try:
+            return super().invoke(ctx)
+        except CkptTuiError as error:
+            raise click.UsageError(str(error), ctx) from error
 
 
 def where(environment: Environment) -> list[str]:

@@ -7,7 +7,8 @@ import msgspec
 from state.environment import Environment
 from state.model import Model
 from state.noise import shaky
-from state.plan import LIMIT, Plan
+from state.plan import LIMIT, OPERATIONS, Plan
+from state.results import method_results
 from state.run import LoadResult, Result, Run
 from state.units import format_bytes
 
@@ -17,13 +18,17 @@ _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph", "glusterfs"
 _COMPRESSING = {"zfs", "squashfs", "erofs"}
 _SYNC_KILLERS = ("eatmydata", "nosync", "libnosync", "nofsync")
 SMALL_MODEL_BYTES = 30 * 10**6
+#: What noise alone does not do.
+_BEATEN = 1.5
 
 
 def advise(run: Run) -> Run:
     """The run with every sentence that belongs beside its numbers."""
     measured = [(record.trial, record.result) for record in run.records if record.result is not None]
     sentences = advice(run.environment, run.plan, run.model, [result for _, result in measured])
-    return msgspec.structs.replace(run, advice=(*sentences, *_unmeasured(run), *shaky(run.plan, measured)))
+    return msgspec.structs.replace(
+        run, advice=(*sentences, *_unmeasured(run), *_beaten(run), *shaky(run.plan, measured))
+    )
 
 
 def advice(
@@ -74,6 +79,25 @@ def advice(
             "share in these times."
         )
     return tuple(sentences)
+
+
+def _beaten(run: Run) -> Iterator[str]:
+    """A limit that methods leave far behind, although they move all of the bytes, is none."""
+    for operation in OPERATIONS:
+        shares = {
+            result.method: summary.limit_fraction
+            for result in method_results(run)
+            if (summary := result.of(operation)) is not None
+            and summary.limit_fraction is not None
+            and summary.limit_fraction > _BEATEN
+            and (result.stored_bytes or 0) >= (result.logical_bytes or 0)
+        }
+        if shares:
+            method = max(shares, key=lambda name: shares[name])
+            yield (
+                f"{method} took {1 / shares[method]:.2f} of the time that a plain file took to {operation}: the limit was "
+                f"measured in slow moments, so shares of it mean nothing for {operation}s. Measure again, with more rounds."
+            )
 
 
 def _unmeasured(run: Run) -> Iterator[str]:

@@ -21,6 +21,7 @@ from state.limits import limits_of
 from state.model import Model
 from state.needs import MemoryPlan
 from state.plan import Plan, through_cache
+from state.ranking import fastest_lines
 from state.results import MethodResult, OperationSummary, method_results
 from state.run import SCHEMA_VERSION, Failure, Limits, LoadResult, Run, RunStatus, SaveResult, TrialRecord
 from state.statistics import half_width, improvement_percent
@@ -207,6 +208,7 @@ def to_markdown(run: Run) -> bytes:
         "|" + "---|" * len(headings),
     ]
     lines += ["| " + " | ".join(row[heading].replace("|", r"\|") for heading in headings) + " |" for row in rows]
+    lines += ["", *(f"- {sentence}" for sentence in fastest_lines(run))]
     lines += ["", *(f"> {sentence}" for sentence in run.advice)]
     return ("\n".join(lines).rstrip() + "\n").encode()
 

@@ -143,6 +143,10 @@ def _draw_sizes(axes: Axes, results: Sequence[MethodResult]) -> None:
 def _draw_improvements(axes: Axes, results: Sequence[MethodResult]) -> None:
     """Factors on a log scale from 1, so that twice as fast and twice as slow are equally long."""
     _prepare(axes, results, f"Improvement over {BASELINE} (log scale; right is faster)")
+    if not any(result.method == BASELINE and (result.save or result.load) for result in results):
+        axes.set_axis_off()
+        _write(axes, 0, 0, f"{BASELINE} has no result to compare with")
+        return
     axes.set_xscale("log", base=10)
     widest = 2.0
     for row, result in enumerate(results):

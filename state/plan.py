@@ -1,5 +1,6 @@
 """What to measure: the plan of one run, and its schedule."""
 
+import difflib
 import math
 import random
 from collections.abc import Iterable, Mapping
@@ -154,9 +155,9 @@ def expand_methods(text: str, available: Iterable[str], groups: Mapping[str, tup
     chosen: dict[str, None] = {}
     for name in filter(None, (part.strip() for part in text.split(","))):
         if name not in groups and name not in known:
-            raise RequestError(
-                f"there is no method {name!r}", f"choose from {', '.join((*groups, *known))}, separated by commas"
-            )
+            near = difflib.get_close_matches(name, (*groups, *known), n=3)
+            do = f"did you mean {' or '.join(near)}" if near else f"choose from {', '.join((*groups, *known))}"
+            raise RequestError(f"there is no method {name!r}", f"{do}? See ckpt-tui methods" if near else do)
         if not groups.get(name, known):
             raise RequestError(f"no method of {name} can run here", "see ckpt-tui methods for what to install")
         chosen |= dict.fromkeys(groups.get(name, (name,)))

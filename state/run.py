@@ -87,7 +87,7 @@ class LoadResult(msgspec.Struct, frozen=True, tag="load"):
         cost: Processor, memory and device traffic.
         stages_s: Time of each stage around the clock.
         settled: Whether the disk was quiet before the clock started.
-        spec: What the limit's reader chose; empty for a method, whose save says it all.
+        spec: What the limit's reader chose; of a method a ``note`` at most, since its save says the rest.
         parts_s: As of a save.
     """
 

@@ -251,7 +251,8 @@ class ExplorerApp(App[None]):
         from tui.screens.text import TextPage
 
         row, run = self.main.current, self.main.shown
-        if row is None:
+        if row is None:  # nobody sees which method that would be
+            self.main.action_show_pane("methods")
             return
         text = page(self._entries[row.method])
         if row.result is not None and run is not None:

@@ -134,7 +134,11 @@ def run(
     """
     from backends.methods import registry
 
-    plan = make_plan(entries=registry.entries(), **options)
+    entries = registry.entries()
+    plan = make_plan(entries=entries, **options)
+    lacking = {name: why for name in plan.methods if (why := entries[name].unavailable) is not None}
+    if len(lacking) == len(plan.methods):
+        raise RequestError("; ".join(f"{name} {why}" for name, why in lacking.items()), "or choose other --methods")
     check_files(exports, overwrite=overwrite)
     return _run(plan, output, exports, overwrite=overwrite, quiet=quiet, history=not no_history)
 

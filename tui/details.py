@@ -23,7 +23,8 @@ def _lines(run: Run, result: MethodResult) -> Iterator[str]:
     if result.logical_bytes is not None:
         yield f"tensors: {format_bytes(result.logical_bytes)}"
     if result.stored_bytes is not None:
-        yield f"on disk: {format_bytes(result.stored_bytes)} in {result.file_count or 0:,} files"
+        count = result.file_count or 0
+        yield f"on disk: {format_bytes(result.stored_bytes)} in {count:,} {'file' if count == 1 else 'files'}"
     if result.delete_s is not None:
         yield f"to delete: {format_seconds(result.delete_s)} s"
     for operation in OPERATIONS:
@@ -87,12 +88,13 @@ def _trial(record: TrialRecord, apart: Collection[float]) -> Iterator[str]:
             if result.stall_s is not None:
                 yield f"    training went on after {format_seconds(result.stall_s)} s; what it changed was not saved"
             if result.durable_s is not None:
-                yield f"    the call returned after {format_seconds(result.returned_s)} s, then its files were synced"
-            if note := result.spec.get("note"):
-                yield f"    {note}"
+                returned = f"    the call returned after {format_seconds(result.returned_s)} s"
+                yield f"{returned}, then we synced what it had left, its folder at least"
         case LoadResult():
             resident = "unknown" if result.resident_bytes is None else format_bytes(result.resident_bytes)
             yield f"    cache {result.cache}: {resident} of the checkpoint in memory before the clock"
+    if note := result.spec.get("note"):
+        yield f"    {note}"
     traffic = (
         f"device wrote {format_bytes(cost.device_write_bytes)}"
         if isinstance(result, SaveResult) and cost.device_write_bytes is not None

@@ -6,6 +6,8 @@ import msgspec
 
 from state.explorer import Explorer
 from state.export import rounds_words
+from state.plan import OPERATIONS
+from state.ranking import fastest
 from state.results import method_results
 
 
@@ -30,6 +32,9 @@ def hint(explorer: Explorer, keys: Mapping[str, str]) -> str:
         return f"press {keys['run']}: {what} of saves and loads, first results within seconds{waiting}"
     failed = sum(result.status == "failed" for result in method_results(run))
     outcome = "stopped" if run.status == "cancelled" else f"{failed} failed" if failed else "all verified"
+    best = [f"{operation} {found.method}" for operation in OPERATIONS if (found := fastest(run, operation)) is not None]
+    if best:
+        outcome += f" · fastest: {', '.join(best)}"
     if explorer.missing:
         return f"{outcome} · {keys['run']} measures what is missing: {', '.join(explorer.missing)}"
     switches = " ".join(keys[name] for name in ("concurrency", "chunking", "compression"))

@@ -13,10 +13,11 @@ from rich.table import Table
 from backends.methods import registry
 from backends.methods.ability import Ability, ability
 from backends.methods.groups import groups
-from backends.methods.page import page
-from backends.methods.registry import Entry
-from state.errors import RequestError, UnavailableError
+from backends.methods.page import page, summary
+from backends.methods.registry import Entry, taken_names
+from state.errors import UnavailableError
 from state.optimizations import CELLS, FORMATS
+from state.plan import expand_methods
 from tui.output import json_format_option, standard_output
 from tui.report import standard_console
 
@@ -28,7 +29,9 @@ _LINE_WIDTH: Final = 100
 @click.argument("name", required=False)
 @json_format_option
 def methods(name: str | None, output: str) -> int:
-    """List the methods by family, or explain the method NAME: what it does, its defaults, how true it is to upstream.
+    """List the methods by family, or those of the group NAME, or explain the method NAME.
+
+    A method's page says what it does, its defaults, how true it is to upstream, and how to use it in your own code.
 
     What NAME can do (devices, dtypes, asynchronous or not) is asked of a process that imports its library.
     """
@@ -40,8 +43,15 @@ def methods(name: str | None, output: str) -> int:
             else:
                 _print_list(entries)
         return 0
+    if (members := groups(entries).get(name)) is not None:
+        with standard_output():
+            if output == "json":
+                _print_json([_document(entries[member]) for member in members])
+            else:
+                _print_list({member: entries[member] for member in members})
+        return 0
     if name not in entries:
-        raise RequestError(f"there is no method {name!r}", "see ckpt-tui methods")
+        expand_methods(name, entries, groups(entries))  # says what else there is
     entry = entries[name]
     can: Ability | None = None
     why = entry.unavailable
@@ -49,12 +59,14 @@ def methods(name: str | None, output: str) -> int:
         try:
             can = ability(name)
         except UnavailableError as error:
-            why = str(error)
+            why = error.what
     with standard_output():
         if output == "json":
             _print_json({**_document(entry), "unavailable": why, "ability": can, "page": page(entry)})
         else:
             lines = [page(entry), "", *(_ability_lines(can) if can is not None else ())]
+            if can is None and entry.unavailable is None:  # otherwise the page says it
+                lines.append(f"CANNOT RUN HERE\n    {why}")
             console = standard_console()
             console.width = min(console.width, _LINE_WIDTH)
             console.print("\n".join(lines).rstrip(), markup=False, highlight=False)
@@ -80,14 +92,15 @@ def _print_list(entries: Mapping[str, Entry]) -> None:
         table.add_row(f"[bold]{family}[/]")
         for entry in entries.values():
             if entry.family == family:
-                table.add_row(f"  {entry.name}", _marks(entry.name), escape(f"{entry.summary}{_lack(entry)}"))
+                table.add_row(f"  {entry.name}", _marks(entry.name), escape(f"{summary(entry)}{_lack(entry)}"))
     console = standard_console()
     console.print(table)
     words = (
         "c concurrency, k chunking, z compression: ● on, · off. Their values where on: --concurrency, --chunk-size, "
         "--codec.",
+        *(f"Left out: {why}." for why in taken_names()),
         f"Groups for --methods: {_group_words(groups(entries).items())}.",
-        "ckpt-tui methods NAME explains one.",
+        "ckpt-tui methods NAME explains one, and how to use it in your own code.",
     )
     console.print(*words, sep="\n", markup=False, highlight=False)
 

@@ -12,6 +12,7 @@ from state.events import (
     WorkerReady,
 )
 from state.export import memory_line, model_line
+from state.ranking import fastest_lines
 from state.session import Session
 from state.units import format_rate, format_seconds
 
@@ -54,5 +55,5 @@ def narrate(session: Session, event: Event) -> tuple[str, ...]:
             ended = sum(record.status in ("done", "failed") for record in run.records)
             return (f"stopped, {ended} of {len(run.records)} trials have ended",)
         case RunFinished():
-            return ("the run is finished",)
+            return ("the run is finished", *fastest_lines(run))
     return ()

@@ -19,6 +19,7 @@ from state.export import (
     to_json,
     to_markdown,
 )
+from state.ranking import fastest_lines
 from state.run import Run
 from state.units import format_bytes
 from tui.charts import run_charts
@@ -50,6 +51,8 @@ def print_report(run: Run, output: str) -> None:
     if charts and console.is_terminal:
         console.print()
         sys.stdout.write(f"{charts}\n")
+    for sentence in fastest_lines(run):
+        console.print(sentence, markup=False, highlight=False)
     for sentence in run.advice:
         console.print(f"! {sentence}", markup=False, highlight=False)
 

@@ -39,6 +39,14 @@ class DCP(Method):
     Args:
         threads: How many write; 1 with one file is upstream's default.
 
+    In your code:
+        import torch.distributed.checkpoint as dcp
+
+        # thread_count: twice as many as cores, at most 16; upstream's default is 1
+        dcp.save(state, storage_writer=dcp.FileSystemWriter(folder, thread_count=4), no_dist=True)
+        loaded = {name: torch.empty_like(tensor) for name, tensor in state.items()}
+        dcp.load(loaded, storage_reader=dcp.FileSystemReader(folder), no_dist=True)
+
     What it does:
         `dcp` writes several files at once, each by a thread of its own, which appends tensor after tensor by
         `torch.save`; `dcp-upstream` writes one. What is where goes into `.metadata`, renamed into place at the end.
@@ -100,6 +108,16 @@ class AsynchronousDCP(DCP, AsynchronousMethod):
     """Distributed checkpoint in the background, by `torch.distributed.checkpoint.async_save`.
 
     For training that cannot wait for the disk and has memory for a second copy of the weights.
+
+    In your code:
+        import torch.distributed.checkpoint as dcp
+
+        writer = dcp.FileSystemWriter(folder, thread_count=4)
+        saving = dcp.async_save(state, storage_writer=writer, no_dist=True)
+        # train on, and before the next checkpoint:
+        saving.result()
+        loaded = {name: torch.empty_like(tensor) for name, tensor in state.items()}
+        dcp.load(loaded, storage_reader=dcp.FileSystemReader(folder), no_dist=True)
 
     What it does:
         Copies every tensor to memory of the host, which is the stall, and writes that copy as `dcp` does in a thread

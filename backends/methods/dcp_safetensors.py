@@ -20,9 +20,16 @@ _UNREADABLE: Final = frozenset({"float8_e8m0fnu"})
 class SafetensorsDCP(Method):
     """Distributed checkpoint by `HuggingFaceStorageWriter`: safetensors files from training that uses DCP.
 
+    In your code:
+        import torch.distributed.checkpoint as dcp
+
+        dcp.save(state, storage_writer=dcp.HuggingFaceStorageWriter(str(folder)), no_dist=True)
+        loaded = {name: torch.empty_like(tensor) for name, tensor in state.items()}
+        dcp.load(loaded, storage_reader=dcp.HuggingFaceStorageReader(str(folder)), no_dist=True)
+
     What it does:
         Serialises the model in memory as one safetensors file, `model-00001-of-00001.safetensors`, and writes that with
-        an index, `model.safetensors.index.json`. So it needs memory for a second model while it saves. Loading
+        an index, `model.safetensors.index.json`. So it needs memory for two more models while it saves. Loading
         allocates the tensors from the file's header and copies into them from the mapped file.
 
     Defaults:

@@ -47,6 +47,12 @@ class Direct(Method):
     Args:
         shard_bytes: More bytes of tensors than this go into several files.
 
+    In your code:
+        from backends.methods.direct import Direct
+
+        Direct().save(state, folder, durable=True)  # contiguous tensors, an empty folder
+        loaded = Direct().load(folder, torch.device("cpu"))  # or safetensors.torch.load_file
+
     What it does:
         Writes the model as `model.safetensors`, or as several files with the index that Hugging Face readers expect.
         The file gets its whole place on the device first. Threads then gather tensors into aligned buffers and
@@ -96,7 +102,7 @@ class Direct(Method):
             "synced": durable,
         }
         if not self._direct:
-            spec["note"] = "through the page cache: the file system has no way past it"
+            spec["note"] = "through the page cache: direct I/O was refused"
         return spec
 
     def parts_s(self) -> Mapping[str, float]:

@@ -26,8 +26,17 @@ _CONTEXT: Final = {
 class JAX(JAXMethod):
     """A dictionary of JAX arrays, by `save` and `load` of `jax.experimental.array_serialization`.
 
-    JAX's own, without another package but flatbuffers. Its authors call it simple and experimental and send whoever
+    JAX's own, with TensorStore and flatbuffers beneath. Its authors call it simple and experimental and send whoever
     wants more to Orbax.
+
+    In your code:
+        from jax.experimental.array_serialization import pytree_serialization
+
+        # in a JAX program: the arrays of its state, and their sharding
+        arrays = {name: jax.dlpack.from_dlpack(tensor) for name, tensor in state.items()}
+        pytree_serialization.save(arrays, folder / "pytree")
+        sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        loaded = pytree_serialization.load(folder / "pytree", sharding)
 
     What it does:
         Writes every array as one zarr (version 3) array through TensorStore, all of them into one key-value store

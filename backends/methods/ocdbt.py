@@ -9,6 +9,35 @@ from backends.methods.zarr3 import Zarr3
 class Ocdbt(Zarr3):
     """One zarr version 3 array per tensor, all in one OCDBT database.
 
+    In your code:
+        import tensorstore as ts
+        from state.chunks import large_chunk_shape  # T5X's rule
+
+        # compressed: codecs gets {"name": "gzip", "configuration": {"level": 1}}, too
+        pools = {"file_io_concurrency": {"limit": 128}, "data_copy_concurrency": {"limit": "shared"}}
+        context = ts.Context(pools)
+
+        def at(name):
+            base = {"driver": "file", "path": f"{folder}/"}
+            return {"driver": "zarr3", "kvstore": {"driver": "ocdbt", "base": base, "path": f"{name}/"}}
+
+        def metadata(array):
+            chunks = large_chunk_shape(array.shape, array.itemsize, 64 * 2**20)
+            grid = {"name": "regular", "configuration": {"chunk_shape": chunks}}
+            codecs = [{"name": "bytes", "configuration": {"endian": "little"}}]
+            return {"chunk_grid": grid, "codecs": codecs}
+
+        writes = []
+        for name, tensor in state.items():
+            array = tensor.numpy()  # bfloat16: tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+            made = {"create": True, "dtype": array.dtype, "shape": array.shape}
+            spec = at(name) | {"metadata": metadata(array)}
+            writes.append(ts.open(spec, context=context, **made).result().write(array))
+        for write in writes:
+            write.result()
+        reads = {name: ts.open(at(name), open=True, context=context).result().read() for name in state}
+        loaded = {name: torch.from_numpy(read.result()) for name, read in reads.items()}
+
     What it does:
         OCDBT (optionally cooperative distributed B-tree) is a key-value store in a few large files: chunks and metadata
         of all arrays share them, so that many arrays do not mean many files. Orbax and JAX write it by default.

@@ -23,6 +23,14 @@ class Orbax(JAXMethod):
 
     What most JAX training code checkpoints with. It earns its name on many hosts; here it is one process.
 
+    In your code:
+        from orbax.checkpoint.experimental import v1 as ocp
+
+        # in a JAX program: the arrays of its state
+        arrays = {name: jax.dlpack.from_dlpack(tensor) for name, tensor in state.items()}
+        ocp.save(folder / "checkpoint", arrays)
+        loaded = ocp.load(folder / "checkpoint", arrays)  # of the arrays, shape, dtype and sharding
+
     What it does:
         Writes every array as one zarr (version 3) array through TensorStore, compressed, all of them into a key-value
         store of its process (OCDBT), and merges that into the store of the checkpoint, which refers to it. Tree, dtypes
@@ -89,7 +97,18 @@ class Orbax(JAXMethod):
 class AsynchronousOrbax(Orbax, AsynchronousMethod):
     """A dictionary of JAX arrays in the background, by `save_async` of Orbax.
 
-    For training that cannot wait for the disk and has memory for a second copy of the weights.
+    For training that cannot wait for the disk and has memory for two more copies of the weights: one that does not
+    change, and what is compressed and not written yet.
+
+    In your code:
+        from orbax.checkpoint.experimental import v1 as ocp
+
+        # torch tensors change, so JAX gets copies; the arrays of a JAX program need none
+        arrays = {name: jax.dlpack.from_dlpack(tensor.clone()) for name, tensor in state.items()}
+        saving = ocp.save_async(folder / "checkpoint", arrays)
+        # train on, and before the next checkpoint:
+        saving.result()
+        loaded = ocp.load(folder / "checkpoint", arrays)
 
     What it does:
         On a GPU, Orbax copies every array to memory of the host, which is the stall; on the CPU we do, and it lasts as

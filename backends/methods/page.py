@@ -3,15 +3,18 @@
 import ast
 import importlib.util
 import re
+import textwrap
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from backends.methods.registry import Entry
+from backends.methods.registry import OURS, Entry
 
 #: What a help page answers, in this order.
-SECTIONS: Final = ("What it does", "Defaults", "Fidelity", "Sources")
+SECTIONS: Final = ("In your code", "What it does", "Defaults", "Fidelity", "Sources")
+#: Which of them is code, with ``state`` for the tensors by name and ``folder`` for a `Path`; it stays as it is.
+CODE: Final = "In your code"
 #: Family -> the distribution that all of it needs.
 _LIBRARIES: Final = {"PyTorch": "torch", "TensorStore": "tensorstore", "JAX": "jax"}
 
@@ -48,6 +51,12 @@ def sections(text: str) -> tuple[str, dict[str, str]]:
     return lead.strip(), {heading: found[heading].rstrip() for heading in SECTIONS if heading in found}
 
 
+def summary(entry: Entry) -> str:
+    """What a method does, in half a sentence: of a third party's, the first line of its docstring."""
+    lead = "" if entry.provider == OURS else docstring(entry).partition("\n")[0].rstrip(".")
+    return f"{lead}, {entry.summary}" if lead else entry.summary
+
+
 def page(entry: Entry) -> str:
     """The help page as plain text: summary, family, what it comes from or needs, and the sections of its docstring."""
     return "\n".join(_lines(entry)).rstrip()
@@ -65,7 +74,7 @@ def _lines(entry: Entry) -> Iterator[str]:
     lead, found = sections(docstring(entry))
     yield from ("", _flowing(lead))
     for heading, text in found.items():
-        yield from ("", heading.upper(), _flowing(text))
+        yield from ("", heading.upper(), textwrap.dedent(text) if heading == CODE else _flowing(text))
 
 
 def _flowing(text: str) -> str:

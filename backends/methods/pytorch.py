@@ -20,6 +20,14 @@ _ALIGNMENT_BYTES: Final = 4096
 class PyTorch(Method):
     """A state dict as one zip file, by `torch.save` and `torch.load` as most training code calls them.
 
+    In your code:
+        path = folder / "checkpoint.pt"
+        with path.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())  # torch.save returns before the bytes are on the device
+        loaded = torch.load(path, weights_only=True)
+
     What it does:
         Writes an uncompressed zip file: a pickle of the names, dtypes and shapes, and a record for every storage, which
         tied tensors share. A checksum is computed of every record. Loading reads each record into new memory, one
@@ -63,6 +71,18 @@ class TunedPyTorch(PyTorch):
 
     Worth two lines of training code wherever `torch.save` stays: the file remains one that everybody can load.
 
+    In your code:
+        from torch.utils.serialization import config
+
+        config.save.compute_crc32 = False
+        config.save.storage_alignment = 4096
+        # on a GPU also: config.save.use_pinned_memory_for_d2h = True
+        with (folder / "checkpoint.pt").open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        loaded = torch.load(folder / "checkpoint.pt", weights_only=True)
+
     What it does:
         As `pytorch`, but no checksum is computed, every record starts at a page's boundary, and tensors of a GPU come
         to the host through pinned memory.
@@ -83,14 +103,21 @@ class TunedPyTorch(PyTorch):
         https://github.com/pytorch/pytorch/blob/v2.13.0/torch/utils/serialization/config.py
     """
 
+    def __init__(self, *, on_gpu: bool) -> None:
+        self._on_gpu = on_gpu
+
+    @classmethod
+    def create(cls, name: str, plan: Plan) -> Self:
+        """For tensors on the plan's device."""
+        return cls(on_gpu=plan.device != "cpu")
+
     def spec(self, *, durable: bool) -> dict[str, Any]:
         """The two calls and the settings."""
-        return super().spec(durable=durable) | {"config.save": _settings(on_gpu=True) | {"pinned": "on a GPU only"}}
+        return super().spec(durable=durable) | {"config.save": _settings(on_gpu=self._on_gpu)}
 
     def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
         """One file, under settings that last for this call."""
-        on_gpu = any(tensor.is_cuda for tensor in flatten(state).values())
-        settings = {f"save.{name}": value for name, value in _settings(on_gpu=on_gpu).items()}
+        settings = {f"save.{name}": value for name, value in _settings(on_gpu=self._on_gpu).items()}
         with config.patch(settings):  # type: ignore[attr-defined] # torch puts it there when it is imported
             super().save(state, folder, durable=durable)
 
@@ -100,6 +127,11 @@ class MappedPyTorch(PyTorch):
 
     For whoever uses `mmap=True` because it "loads at once": that call returns before it has read anything. This is what
     it costs until the weights can be used and the file may go away.
+
+    In your code:
+        torch.save(state, folder / "checkpoint.pt")
+        mapped = torch.load(folder / "checkpoint.pt", weights_only=True, mmap=True)
+        loaded = {name: tensor.clone() for name, tensor in mapped.items()}  # or only those that you need
 
     What it does:
         Saves as `pytorch`. Loading maps the file and copies every tensor out of it, under the clock, into memory of its

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from backends.methods.base import Method
 
 GROUP: Final = "ckpt_tui.methods"
+#: The distribution that our own methods come from.
+OURS: Final = "ckpt-tui"
 #: Whose library does the work, or who uses it: what people who look for a method begin with.
 Family = Literal["PyTorch", "TensorStore", "JAX", "other"]
 
@@ -46,7 +48,7 @@ class Entry(msgspec.Struct, frozen=True):
     family: Family = "other"
     requires: tuple[str, ...] = ()
     install: str = ""
-    provider: str = "ckpt-tui"
+    provider: str = OURS
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -87,8 +89,20 @@ _PYTORCH: Final = (
     Entry("pytorch", "backends.methods.pytorch:PyTorch", "torch.save and torch.load: one zip file", "PyTorch"),
     Entry("pytorch-tuned", "backends.methods.pytorch:TunedPyTorch", "torch.save without checksums, aligned", "PyTorch"),
     Entry("pytorch-mmap", "backends.methods.pytorch:MappedPyTorch", "torch.load(mmap=True), read through", "PyTorch"),
-    Entry("safetensors", "backends.methods.safetensors:Safetensors", "one mapped file, read through", "PyTorch"),
-    Entry("safetensors-pread", "backends.methods.safetensors:ReadSafetensors", "one file, read with pread", "PyTorch"),
+    Entry(
+        "safetensors",
+        "backends.methods.safetensors:Safetensors",
+        "one mapped file, read through",
+        "PyTorch",
+        requires=("safetensors",),
+    ),
+    Entry(
+        "safetensors-pread",
+        "backends.methods.safetensors:ReadSafetensors",
+        "one file, read with pread",
+        "PyTorch",
+        requires=("safetensors",),
+    ),
     Entry("dcp", "backends.methods.dcp:DCP", "distributed checkpoint, two threads a core", "PyTorch"),
     Entry("dcp-upstream", "backends.methods.dcp:DCP", "distributed checkpoint by upstream's one thread", "PyTorch"),
     Entry("dcp-async", "backends.methods.dcp:AsynchronousDCP", "distributed checkpoint, in the background", "PyTorch"),
@@ -97,17 +111,24 @@ _PYTORCH: Final = (
         "backends.methods.dcp_safetensors:SafetensorsDCP",
         "distributed checkpoint into a file that Hugging Face readers know",
         "PyTorch",
+        requires=("safetensors",),
     ),
     Entry("direct", "backends.methods.direct:Direct", "safetensors past the page cache, in large blocks", "PyTorch"),
 )
 _JAX: Final = (
-    Entry("jax", "backends.methods.jax:JAX", "JAX's own array serialization: zarr 3 in one store", "JAX"),
+    Entry(
+        "jax",
+        "backends.methods.jax:JAX",
+        "JAX's own array serialization: zarr 3 in one store",
+        "JAX",
+        requires=("tensorstore", "flatbuffers"),
+    ),
     Entry(
         "orbax",
         "backends.methods.orbax:Orbax",
         "Orbax with its defaults: zarr 3 and zstd in one store",
         "JAX",
-        requires=("orbax.checkpoint",),
+        requires=("orbax.checkpoint", "tensorstore"),
         install="ckpt-tui[orbax]",
     ),
     Entry(
@@ -115,23 +136,37 @@ _JAX: Final = (
         "backends.methods.orbax:AsynchronousOrbax",
         "Orbax, in the background",
         "JAX",
-        requires=("orbax.checkpoint",),
+        requires=("orbax.checkpoint", "tensorstore"),
         install="ckpt-tui[orbax]",
     ),
 )
 _OWN: Final = {entry.name: entry for entry in (*_CELLS, *_PYTORCH, *_FORMATS, *_JAX)}
+_TAKEN: Final = frozenset({*_OWN, *GROUPS, LIMIT})
 
 
 def entries() -> dict[str, Entry]:
     """Every method by name: the six first, the other cells, then those of third parties by name."""
     own = [*SIX, *(name for name in _OWN if name not in SIX)]
     found = {name: _OWN[name] for name in own}
-    for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name):
-        if point.name == LIMIT or point.name in GROUPS:
-            continue
-        provider = point.dist.name if point.dist else "unknown"
-        found.setdefault(point.name, Entry(point.name, point.value, f"from {provider}", provider=provider))
+    for point in _points():
+        if point.name not in _TAKEN:
+            provider = _provider(point)
+            found.setdefault(point.name, Entry(point.name, point.value, f"from {provider}", provider=provider))
     return found
+
+
+def taken_names() -> tuple[str, ...]:
+    """Which methods of third parties are left out because their name is one of ours, in words."""
+    taken = (point for point in _points() if point.name in _TAKEN)
+    return tuple(f"{point.name} of {_provider(point)}, for the name is ours" for point in taken)
+
+
+def _points() -> list[importlib.metadata.EntryPoint]:
+    return sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name)
+
+
+def _provider(point: importlib.metadata.EntryPoint) -> str:
+    return point.dist.name if point.dist else "unknown"
 
 
 def preload(names: Iterable[str]) -> None:

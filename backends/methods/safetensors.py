@@ -20,6 +20,12 @@ class Safetensors(Method):
 
     The format of the Hugging Face hub: safe to open, and read by every library of the field.
 
+    In your code:
+        from safetensors.torch import load_file, save_file
+
+        save_file(state, folder / "model.safetensors")  # with tied tensors: save_model(model, path)
+        loaded = {name: tensor.clone() for name, tensor in load_file(folder / "model.safetensors").items()}
+
     What it does:
         Writes a JSON header and the tensors behind it, by one thread, through the page cache. `load_file` maps the file
         and returns before it has read anything, so every tensor is copied, under the clock, into memory of its own. On
@@ -75,6 +81,12 @@ class ReadSafetensors(Safetensors):
     """One safetensors file, read with `pread(2)` instead of mapped.
 
     For cold files and network file systems, where page faults on a mapping are slow.
+
+    In your code:
+        from safetensors.torch import load_file, save_file
+
+        save_file(state, folder / "model.safetensors")  # with tied tensors: save_model(model, path)
+        loaded = load_file(folder / "model.safetensors", backend="pread")
 
     What it does:
         Saves as `safetensors`. Loading reads each tensor into memory of its own, by `load_file(backend="pread")`.

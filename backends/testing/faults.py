@@ -57,11 +57,13 @@ class FaultTests(Harness):
         whole = saver.do(Order(self.target, self.plan, str(_made(disk / "whole"))))
         assert whole.end == "returned", saver.log()
         verify(self.load(disk / "whole"), state, self.device)
+        ends = set()
         for number in range(self.kills):
             folder = _made(disk / str(number))
             kill_after_s = whole.save_s * 1.1 * (number + dice.random()) / self.kills
             outcome = saver.do(Order(self.target, self.plan, str(folder), kill_after_s))
             assert outcome.end in ("killed", "returned"), saver.log()
+            ends.add(outcome.end)
             try:
                 loaded = self.load(folder)
             except Exception:
@@ -71,6 +73,7 @@ class FaultTests(Harness):
                 verify(loaded, state, self.device)
             except VerificationError as error:
                 pytest.fail(f"killed after {kill_after_s:.3f} of {whole.save_s:.3f} s, a load does not raise: {error}")
+        assert "killed" in ends, "every save had ended before it was killed, so nothing was shown"
 
     @ignore_stragglers
     def test_a_save_that_cannot_write_raises(self, disk: Path, saver: Saver) -> None:

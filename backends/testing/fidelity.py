@@ -67,8 +67,8 @@ class FidelityTests(Harness):
         state = self.state({"weight": samples.random_tensor("float32", (70, 3)), "B": torch.ones(())})
         folder = disk.joinpath(*samples.FOLDERS, "checkpoint")
         self.round_trip(state, folder)
-        above = {*samples.FOLDERS, "disk", "elsewhere"}
-        assert {path.name for path in disk.parent.rglob("*") if not path.is_relative_to(folder)} == above
+        outside = {path.name for path in disk.parent.rglob("*") if not path.is_relative_to(folder)}
+        assert outside == {*samples.FOLDERS, "disk", "elsewhere"}, "something was written outside"
 
     def test_a_training_state_comes_back_in_its_structure(self, disk: Path) -> None:
         """As dictionaries in dictionaries if the method takes them, else with paths for names."""

@@ -1,5 +1,7 @@
 """Files in blocks: every byte once, errors that stop the rest, files that end too early."""
 
+import errno
+import mmap
 import os
 import threading
 import time
@@ -32,6 +34,15 @@ def test_buffers_begin_on_a_page_and_are_as_large_as_asked() -> None:
     memory = buffers(3 * ALIGNMENT + 1)
     assert len(memory) == 3 * ALIGNMENT + 1
     assert np.frombuffer(memory, np.uint8).ctypes.data % ALIGNMENT == 0
+
+
+def test_buffers_come_in_small_pages_where_the_kernel_has_no_huge_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    class WithoutHugePages(mmap.mmap):
+        def madvise(self, *_: int) -> None:
+            raise OSError(errno.EINVAL, "invalid argument")
+
+    monkeypatch.setattr(mmap, "mmap", WithoutHugePages)
+    assert len(buffers(ALIGNMENT)) == ALIGNMENT
 
 
 def test_after_a_failure_nothing_begins_and_what_was_in_flight_has_ended() -> None:

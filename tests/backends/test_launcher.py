@@ -33,7 +33,7 @@ from state.events import (
     TrialStarted,
     WorkerReady,
 )
-from state.plan import SIX, Plan
+from state.plan import LIMIT, SIX, Plan
 from state.results import method_results
 from state.run import FINAL, LoadResult, SaveResult
 from tests.backends.runs import family, gone, measure, scratch_folders, statuses, wait_until
@@ -540,3 +540,13 @@ def test_an_empty_log_is_removed_and_a_failure_s_log_is_kept(plan: Plan, faulty_
     failure = run.of("segfaults", "save")[0].failure
     assert failure is not None
     assert "Segmentation fault" in failure.log
+
+
+def test_where_no_method_can_run_each_says_why_and_neither_model_nor_limit_is_made(
+    plan: Plan, faulty_methods: None
+) -> None:
+    run, seen = measure(msgspec.structs.replace(plan, methods=("cannot-be-imported", "no-such-method")))
+    assert statuses(run) == dict.fromkeys(run.plan.methods, ("failed", "failed"))
+    assert {record.status for record in run.of(LIMIT, "save")} == {"cancelled"}
+    assert not any(isinstance(event, ModelReady | TrialStarted) for event in seen)
+    assert not any("interval" in sentence for sentence in run.advice)

@@ -15,6 +15,7 @@ from backends import limits, pagecache
 from backends.arena import Arena
 from backends.blocks import Pattern
 from backends.limits import FILE_NAME, PATTERNS, LimitTrial
+from backends.methods.direct import BLOCKS
 from backends.tensors import VerificationError
 from state.model import Model
 from state.plan import LIMIT, Cache, Durability, Operation, Plan
@@ -260,3 +261,8 @@ def test_a_real_run_measures_its_limits_and_every_row_has_its_share(small_model:
     assert result.save.limit_fraction == pytest.approx(
         run.model.logical_bytes / known.write_bytes_per_s / result.save.median_s
     )
+
+
+def test_the_limit_tries_what_direct_does() -> None:
+    """Or a method of ours might be held against less than the device gives."""
+    assert BLOCKS in PATTERNS

@@ -1,5 +1,6 @@
 """The protocol of a trial, on real files: what it measures, what it proves, and what it never lets pass."""
 
+import errno
 import os
 import sys
 import time
@@ -350,3 +351,26 @@ def test_no_more_memory_is_claimed_than_there_is(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(measure, "available_memory_bytes", lambda: 1000)
     claim_memory(10**15)
     assert claimed == [500]
+
+
+def test_a_system_that_refuses_memory_beforehand_fails_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def refuse(size_bytes: int) -> None:
+        asked.append(size_bytes)
+        raise OSError(errno.ENOMEM, "cannot allocate memory")
+
+    monkeypatch.setattr(measure, "buffers", refuse)
+    claim_memory(1000)
+    assert asked == [1000]
+
+
+@pytest.mark.parametrize("cache", ["cold", "warm"])
+def test_the_page_cache_is_made_ready_after_memory_was_claimed_if_warm_and_before_it_if_cold(
+    cache: Cache, disk: Path, state: StateDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, phases = Bench("pytorch", disk, cache=cache), list[str]()
+    bench.save(state)
+    monkeypatch.setattr(measure, "claim_memory", lambda size_bytes: phases.append(bench.phases[-1]))
+    bench.load(state)
+    assert phases == ["evict" if cache == "cold" else "settle"]

@@ -1,5 +1,7 @@
-"""Trained weights as people have them: in shards with an index, tied, in several dtypes, with buffers. They come back bit
-for bit, and the model that they are loaded into computes what it did."""
+"""Trained weights as people have them: in shards with an index, tied, in several dtypes, with buffers.
+
+They come back bit for bit, and the model that they are loaded into computes what it did.
+"""
 
 import json
 from collections.abc import Iterator

@@ -138,8 +138,10 @@ class TakesWhatIsThere(Sound):
     """A file for each tensor, in any number."""
 
     def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
-        for number, (name, tensor) in enumerate(state.items()):
-            torch.save({name: tensor}, folder / str(number))
+        tensors, aliases = unique_tensors(state)
+        for number, (name, tensor) in enumerate(tensors.items()):
+            tied = [alias for alias, first in aliases.items() if first == name]
+            torch.save(dict.fromkeys((name, *tied), tensor), folder / str(number))
             time.sleep(0.002)
 
     def load(self, folder: Path, device: torch.device) -> StateDict:

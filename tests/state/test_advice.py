@@ -4,9 +4,9 @@ import pytest
 from state.advice import advice
 from state.environment import Environment, FileSystem
 from state.model import Model, TensorInfo
-from state.plan import Plan
+from state.plan import LIMIT, OPERATIONS, Operation, Plan
 from state.run import Result
-from tests.state.factories import load, save
+from tests.state.factories import load, run_of, save
 
 GOOD = Environment(storage="/disk", filesystem=FileSystem("ext4", options=("rw",)), can_drop_caches=True)
 LARGE = Model("m", "m", (TensorInfo("w", "int8", (10**8,), 10**8),))
@@ -60,3 +60,13 @@ def test_what_the_trials_showed_is_said() -> None:
     assert "directory entries" in advice(GOOD, Plan(), LARGE, [undropped])[0]
     warm = msgspec.structs.replace(undropped, cache="warm")
     assert all("directory entries" not in sentence for sentence in advice(GOOD, Plan(cache="warm"), LARGE, [warm]))
+
+
+def test_a_limit_that_a_method_leaves_far_behind_is_told() -> None:
+    plan = Plan(methods=("pytorch",))
+    times: dict[tuple[str, Operation], list[float]] = {("pytorch", op): [1.0] * 3 for op in OPERATIONS}
+    noisy = run_of(plan, times | {(LIMIT, "save"): [4.0] * 3, (LIMIT, "load"): [1.4] * 3})
+    (sentence,) = (sentence for sentence in noisy.advice if "plain file" in sentence)
+    assert sentence.startswith("pytorch took 0.25 of the time that a plain file took to save")
+    sound = run_of(plan, times | {(LIMIT, op): [0.9] * 3 for op in OPERATIONS})
+    assert not any("plain file" in sentence for sentence in sound.advice)

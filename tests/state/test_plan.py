@@ -90,7 +90,12 @@ def test_methods_are_named_alone_or_in_groups(text: str, methods: tuple[str, ...
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(RequestError, match=r"'tpx'.*choose from six, cells, all, none, pytorch"):
+    with pytest.raises(RequestError, match=r"'nonesuch'.*choose from six, cells, all, none, pytorch"):
+        expand_methods("six,nonesuch", ("pytorch", *CELLS), GROUPS)
+
+
+def test_a_misspelt_method_is_refused_with_what_may_be_meant() -> None:
+    with pytest.raises(RequestError, match=r"there is no method 'tpx': did you mean t5x\?"):
         expand_methods("six,tpx", ("pytorch", *CELLS), GROUPS)
 
 

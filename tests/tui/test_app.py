@@ -32,6 +32,7 @@ from tui.screens.export import Export
 from tui.screens.question import Question
 from tui.screens.setup import Setup
 from tui.screens.text import TextPage
+from tui.widgets.chart import Chart
 from tui.widgets.live_strip import sparkline
 from tui.widgets.method_table import MethodTable
 from tui.widgets.switch_row import SwitchRow
@@ -573,6 +574,38 @@ async def test_a_small_screen_shows_one_pane_and_resizing_loses_nothing(storage:
         await pilot.pause()
         assert displayed() == list(panes)
         assert "✓" in line(app, "pytorch")
+
+
+async def test_bars_follow_the_width_also_where_nothing_but_the_chart_is_shown(storage: Path) -> None:
+    app, _ = explorer(storage, smooth, repeats=1)
+    async with opened(app, size=(200, 60)) as pilot:
+        await pilot.press("r")
+        await settle(pilot)
+        await pilot.resize_terminal(80, 24)
+        await settle(pilot)
+        await pilot.press("tab")
+        await settle(pilot)
+        for width in (70, 78):
+            await pilot.resize_terminal(width, 24)
+            await settle(pilot)
+            chart = app.main.query_one(Chart)
+            longest = max(len(row) for row in str(chart.content).splitlines())
+            assert longest <= chart.size.width
+            assert longest > chart.size.width - 4
+
+
+async def test_details_bring_a_hidden_table_to_the_front(storage: Path) -> None:
+    app, _ = explorer(storage, smooth, repeats=1)
+    async with opened(app, size=(80, 24)) as pilot:
+        await pilot.press("tab")
+        await settle(pilot)
+        assert not app.main.query_one(MethodTable).is_on_screen
+        await pilot.press("i")
+        await settle(pilot)
+        assert app.main.query_one(MethodTable).is_on_screen
+        await pilot.press("i")
+        await settle(pilot)
+        assert isinstance(app.screen, TextPage)
 
 
 async def test_a_refused_run_says_what_to_do_and_the_next_one_can_start(storage: Path) -> None:

@@ -318,6 +318,31 @@ def test_methods_explains_one_as_a_page_or_as_json() -> None:
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
 
 
+def test_methods_lists_those_of_a_group_and_guesses_what_is_misspelt() -> None:
+    lines = ckpt_tui("methods", "jax-family").stdout.splitlines()
+    assert [line.split()[0] for line in lines if re.match(r" +(jax|orbax|pytorch|t5x)", line)] == [
+        *("jax", "orbax", "orbax-async"),
+    ]
+    refused = ckpt_tui("methods", "dirct")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "there is no method 'dirct': did you mean direct" in refused.stderr
+
+
+def test_a_run_of_nothing_that_is_installed_is_refused_before_anything_starts(storage: Path) -> None:
+    hidden = "import sys; sys.modules['orbax'] = None; from tui.cli import main; main()"
+    command = [sys.executable, "-c", hidden, "run", "--storage", str(storage), "--methods", "orbax,orbax-async"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("ckpt-tui: orbax needs the package orbax.checkpoint: pip install")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_methods_says_why_one_cannot_be_used(faulty_methods: None) -> None:
+    shown = ckpt_tui("methods", "cannot-be-imported")
+    assert shown.returncode == 0
+    assert re.search(r"\nCANNOT RUN HERE\n +cannot-be-imported cannot be (.|\n)*NoSuchClass", shown.stdout)
+
+
 def test_models_lists_every_preset() -> None:
     output = ckpt_tui("models").stdout
     for name in ("demo", "open-llama-3b", "llama-3.2-1b", "llama-3.1-8b", "qwen2.5-7b", "mistral-7b", "gpt2"):

@@ -335,6 +335,7 @@ class ExploreScreen(Screen[None]):
         self.query_one("#too-small", Static).update(
             f"{width}x{height} is too small: make it {MIN_COLUMNS}x{MIN_LINES}. What runs goes on."
         )
+        self.call_after_refresh(self._draw_again)  # the table, which sees its own size, may be hidden
 
     def on_line_table_resized(self) -> None:
         """The columns follow the width."""

@@ -14,6 +14,7 @@ from state.conclusion import conclusion
 from state.effects import Effects, Measure, effects
 from state.explorer import Explorer
 from state.plan import CELL_NAMES
+from state.ranking import fastest_lines
 from tui.actions import borrowed
 from tui.pieces import for_screen
 from tui.rows import Glyphs
@@ -119,7 +120,8 @@ class WhyScreen(LiveScreen):
             for name in ("#why-first", "#why-second"):
                 self.query_one(name, Static).update("")
             return
-        said.update(conclusion(self._found).replace("≈", self._glyphs.estimate))
+        best = fastest_lines(self._explorer.shown) if self._explorer.shown is not None else ()
+        said.update("\n".join((conclusion(self._found), *best)).replace("≈", self._glyphs.estimate))
         remedy = "A run goes on" if self._explorer.running else f"{self._keys['run']} measures them"
         missing.update(missing_line(self._found, remedy))
         missing.display = bool(self._found["save"].missing)

@@ -78,11 +78,16 @@ def test_an_asynchronous_save_that_fails_leaves_no_stager_open(
 def test_a_buffered_save_syncs_nothing_and_a_durable_one_does(
     method: str, durable: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced: list[int] = []
-    monkeypatch.setattr(os, "fsync", synced.append)
+    synced: set[str] = set()
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.add(Path(f"/proc/self/fd/{fd}").readlink().name))
     tied = torch.ones(9)
     create(method, PLAN).save({"a": tied, "b": tied}, tmp_path, durable=durable)
-    assert bool(synced) == durable
+    with_tensors = {path.name for path in tmp_path.iterdir() if path.suffix in (".distcp", ".safetensors")}
+    assert with_tensors
+    if durable:
+        assert {name for name in synced if not name.endswith(".tmp")} >= with_tensors | {"names.json"}
+    else:
+        assert not synced
 
 
 def test_what_dcp_wraps_is_raised_as_itself() -> None:
@@ -93,9 +98,9 @@ def test_what_dcp_wraps_is_raised_as_itself() -> None:
 
 def test_importing_the_methods_starts_no_thread() -> None:
     code = (
-        "import psutil; from backends.methods import registry; registry.preload(registry.entries());"
-        "print(psutil.Process().num_threads())"
+        "import psutil, sys; from backends.methods import registry; registry.preload(registry.entries());"
+        "print(psutil.Process().num_threads(), *(f'backends.methods.{name}' in sys.modules for name in ('dcp', 'jax')))"
     )
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["1"]
+    assert done.stdout.split() == ["1", "True", "True"]

@@ -100,20 +100,21 @@ def test_it_reads_files_of_the_library_whatever_their_header(disk: Path, state: 
 
 
 @pytest.mark.skipif(not psutil.LINUX, reason="nobody tells the peak of a process's memory there")
-def test_memory_beyond_the_model_is_that_of_the_buffers(disk: Path) -> None:
+def test_memory_beyond_the_model_is_little_more_than_the_buffers(disk: Path) -> None:
     run, _ = measure(Plan(model=str(REAL_FOLDER), storage=str(disk), repeats=1, methods=("direct",)))
     (result,) = method_results(run)
     assert result.save is not None
     assert result.load is not None
     assert result.logical_bytes is not None
-    buffers_bytes = BLOCKS.block_bytes * BLOCKS.depth
+    buffers_bytes = BLOCKS.block_bytes * BLOCKS.depth  # made in the warm-up, so not in what rises under the clock
+    assert buffers_bytes <= 64 * MIB
     assert result.logical_bytes > 4 * buffers_bytes, "or a second copy of the model would not be seen"
     for extra_bytes, kept_bytes in (
         (result.save.extra_rss_bytes, 0),
         (result.load.extra_rss_bytes, result.logical_bytes),
     ):
         assert extra_bytes is not None
-        assert extra_bytes - kept_bytes <= buffers_bytes + 8 * MIB
+        assert extra_bytes - kept_bytes <= 8 * MIB
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])

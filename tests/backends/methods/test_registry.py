@@ -120,3 +120,9 @@ def test_listing_methods_imports_no_library() -> None:
         "sys.exit(bool({'torch', 'tensorstore', 'numpy', 'backends.methods.base'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_is_left_out_for_its_name_is_told(third_party: None) -> None:
+    told = registry.taken_names()
+    assert [sentence.split()[0] for sentence in told] == ["fastest", "limit", "pytorch", "six", "t5x"]
+    assert told[0] == "fastest of x, for the name is ours"
