@@ -54,11 +54,12 @@ class Plain:
     Args:
         method: What it does.
         model: Where the tensors are.
+        device: Where they are saved from and loaded to.
     """
 
-    def __init__(self, method: str, model: Path) -> None:
+    def __init__(self, method: str, model: Path, device: str) -> None:
         self._method = method
-        arguments = [sys.executable, "-m", SCRIPTS[method], method, str(model)]
+        arguments = [sys.executable, "-m", SCRIPTS[method], method, str(model), device]
         self._process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def measure(self, storage: Path) -> dict[Operation, float]:
@@ -116,7 +117,7 @@ async def ours(launcher: Launcher, plan: Plan, spans: dict[str, list[float]]) ->
     return session.run
 
 
-async def compare(storage: Path, size_bytes: int, rounds: int, methods: tuple[str, ...]) -> list[str]:
+async def compare(storage: Path, size_bytes: int, rounds: int, methods: tuple[str, ...], device: str) -> list[str]:
     """Run, and say what came of it."""
     source = open_source("demo", size_bytes=size_bytes, dtype="auto", seed=0)
     table = source.table()
@@ -134,11 +135,11 @@ async def compare(storage: Path, size_bytes: int, rounds: int, methods: tuple[st
         )
     }
     launcher = Launcher()
-    plain = {method: Plain(method, model) for method in methods}
+    plain = {method: Plain(method, model, device) for method in methods}
     try:
         for number in range(rounds):
             for method in methods:
-                plan = Plan(model=str(model), methods=(method,), storage=str(storage), repeats=1)
+                plan = Plan(model=str(model), methods=(method,), storage=str(storage), repeats=1, device=device)
                 if number % 2:
                     theirs = plain[method].measure(storage)
                     run = await ours(launcher, plan, spans)
@@ -180,8 +181,11 @@ async def compare(storage: Path, size_bytes: int, rounds: int, methods: tuple[st
     multiple=True,
     help="One of them; repeatable. [default: all that can run here]",
 )
+@click.option("--device", default="cpu", show_default=True, help="Where the tensors are: cpu, cuda or cuda:N.")
 @click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Folder for harness_tax.txt.")
-def main(storage: Path, size: str, rounds: int, methods: tuple[str, ...], export: Path | None) -> None:
+def main(
+    storage: Path, size: str, rounds: int, methods: tuple[str, ...], device: str, export: Path | None
+) -> None:
     """Compare the times that we report with those of plain scripts."""
     if not can_drop_caches():
         raise click.ClickException("the plain scripts cannot drop the page cache: run this as root")
@@ -189,9 +193,9 @@ def main(storage: Path, size: str, rounds: int, methods: tuple[str, ...], export
     chosen = methods or tuple(name for name in METHODS if entries[name].unavailable is None)
     if lacking := [f"{name} {why}" for name in chosen if (why := entries[name].unavailable)]:
         raise click.ClickException(f"{'; '.join(lacking)}: install it or name other methods")
-    lines = asyncio.run(compare(storage.resolve(), parse_size(size), rounds, chosen))
+    lines = asyncio.run(compare(storage.resolve(), parse_size(size), rounds, chosen, device))
     options = "".join(f" --method {method}" for method in methods)
-    command = f"python -m bench.harness_tax --size {size} --rounds {rounds}{options}"
+    command = f"python -m bench.harness_tax --size {size} --rounds {rounds} --device {device}{options}"
     text = "\n".join([command, *where(environment(storage)), "", *lines])
     print(text)
     if export is not None:

@@ -1,7 +1,6 @@
-"""What `dcp` and its kin measure, by hand: python -m bench.plain_dcp METHOD MODEL."""
+"""What `dcp` and its kin measure, by hand: python -m bench.plain_dcp METHOD MODEL DEVICE."""
 
 import os
-import sys
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -9,20 +8,19 @@ import torch
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 
-from bench.plain import model, serve, sync
+from bench.plain import METHOD, Tensors, serve, sync
 
-method = sys.argv[1]
-threads = 1 if method == "dcp-upstream" else min(2 * len(os.sched_getaffinity(0)), 16)
+threads = 1 if METHOD == "dcp-upstream" else min(2 * len(os.sched_getaffinity(0)), 16)
 
 
-def save(state: dict[str, torch.Tensor], folder: Path) -> None:
+def save(state: Tensors, folder: Path) -> None:
     """Write; and sync what the library leaves."""
-    if method == "dcp-safetensors":
+    if METHOD == "dcp-safetensors":
         dcp.save(state, storage_writer=dcp.HuggingFaceStorageWriter(str(folder)), no_dist=True)
         sync(*folder.iterdir(), folder, folder.parent)
         return
     writer = dcp.FileSystemWriter(folder, thread_count=threads)
-    if method == "dcp-async":
+    if METHOD == "dcp-async":
         stager = DefaultStager(StagingOptions(False, False, False, False))
         writing = dcp.async_save(state, storage_writer=writer, async_stager=stager, no_dist=True)
         assert isinstance(writing, Future)
@@ -32,12 +30,12 @@ def save(state: dict[str, torch.Tensor], folder: Path) -> None:
     sync(folder / ".metadata", folder, folder.parent)
 
 
-def load(state: dict[str, torch.Tensor], folder: Path) -> dict[str, torch.Tensor]:
+def load(state: Tensors, folder: Path) -> Tensors:
     """Into empty tensors, as a model without weights has them."""
     empty = {name: torch.empty_like(tensor) for name, tensor in state.items()}
-    reader = dcp.HuggingFaceStorageReader if method == "dcp-safetensors" else dcp.FileSystemReader
+    reader = dcp.HuggingFaceStorageReader if METHOD == "dcp-safetensors" else dcp.FileSystemReader
     dcp.load(empty, storage_reader=reader(str(folder)), no_dist=True)
     return empty
 
 
-serve(save, load, model(sys.argv[2]), {"tiny": torch.zeros(2, 2)})
+serve(save, load)

@@ -1,27 +1,28 @@
-"""What `safetensors` and `safetensors-pread` measure, by hand: python -m bench.plain_safetensors METHOD MODEL."""
+"""What `safetensors` and `safetensors-pread` measure, by hand: python -m bench.plain_safetensors METHOD MODEL DEVICE."""
 
-import sys
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
-from bench.plain import model, serve, sync
+from bench.plain import DEVICE, METHOD, Tensors, serve, sync
 
-pread = sys.argv[1] == "safetensors-pread"
+pread = METHOD == "safetensors-pread"
 
 
-def save(state: dict[str, torch.Tensor], folder: Path) -> None:
+def save(state: Tensors, folder: Path) -> None:
     """One file."""
     save_file(state, folder / "model.safetensors", {"format": "pt"})
     sync(folder / "model.safetensors", folder, folder.parent)
 
 
-def load(state: dict[str, torch.Tensor], folder: Path) -> dict[str, torch.Tensor]:
+def load(state: Tensors, folder: Path) -> Tensors:
     """Read, or map and read through."""
     if pread:
-        return load_file(folder / "model.safetensors", backend="pread")
-    return {name: tensor.clone() for name, tensor in load_file(folder / "model.safetensors").items()}
+        return load_file(folder / "model.safetensors", str(DEVICE), backend="pread")
+    loaded = load_file(folder / "model.safetensors", str(DEVICE))
+    # What was mapped is on the GPU by now, but not in memory of its own on the CPU.
+    return {name: tensor.clone() for name, tensor in loaded.items()} if DEVICE.type == "cpu" else loaded
 
 
-serve(save, load, model(sys.argv[2]), {"tiny": torch.zeros(2, 2)})
+serve(save, load)

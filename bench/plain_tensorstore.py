@@ -1,25 +1,24 @@
-"""What the TensorStore family measures, by hand: python -m bench.plain_tensorstore METHOD MODEL."""
+"""What the TensorStore family measures, by hand: python -m bench.plain_tensorstore METHOD MODEL DEVICE."""
 
 import asyncio
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorstore as ts
+import torch
 
-from bench.plain import model, serve, sync
+from bench.plain import DEVICE, METHOD, Tensors, serve, sync
 from state.chunks import large_chunk_shape
 from state.units import MIB
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
-method = sys.argv[1]
-form = method.partition("+")[0]  # tensorstore and ts, t5x, zarr3, zarr3-sharded, ocdbt
-concurrent = form not in ("tensorstore", "ts") or "+concurrency" in method
-chunked = form not in ("tensorstore", "ts") or "+chunks" in method
-compressed = form == "t5x" or "+compression" in method
+form = METHOD.partition("+")[0]  # tensorstore and ts, t5x, zarr3, zarr3-sharded, ocdbt
+concurrent = form not in ("tensorstore", "ts") or "+concurrency" in METHOD
+chunked = form not in ("tensorstore", "ts") or "+chunks" in METHOD
+compressed = form == "t5x" or "+compression" in METHOD
 pools = {
     "file_io_concurrency": {"limit": 128 if concurrent else 1},
     "data_copy_concurrency": {"limit": "shared" if concurrent else 1},
@@ -86,16 +85,15 @@ async def wait_for(jobs: list[Any]) -> None:
             await job
 
 
-def save_durably(arrays: Arrays, folder: Path) -> None:
+def save_durably(state: Tensors, folder: Path) -> None:
     """TensorStore syncs its files and their folders; the checkpoint's own folder and its parent are ours."""
-    asyncio.run(save(arrays, folder))
+    asyncio.run(save({name: tensor.cpu().numpy() for name, tensor in state.items()}, folder))
     sync(folder, folder.parent)
 
 
-def load_all(arrays: Arrays, folder: Path) -> Arrays:
+def load_all(state: Tensors, folder: Path) -> Tensors:
     """Every array."""
-    return asyncio.run(load(arrays, folder))
+    return {name: torch.from_numpy(array).to(DEVICE) for name, array in asyncio.run(load(state, folder)).items()}
 
 
-state = {name: tensor.numpy() for name, tensor in model(sys.argv[2]).items()}  # training code holds torch tensors
-serve(save_durably, load_all, state, {"tiny": np.zeros((2, 2), np.float32)})
+serve(save_durably, load_all)
