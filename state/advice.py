@@ -95,8 +95,9 @@ def _beaten(run: Run) -> Iterator[str]:
         if shares:
             method = max(shares, key=lambda name: shares[name])
             yield (
-                f"{method} took {1 / shares[method]:.2f} of the time that a plain file took to {operation}: the limit was "
-                f"measured in slow moments, so shares of it mean nothing for {operation}s. Measure again, with more rounds."
+                f"{method} took {1 / shares[method]:.2f} of the time that a plain file took to {operation}: the limit "
+                f"was measured in slow moments, so shares of it mean nothing for {operation}s. Measure again, with "
+                "more rounds."
             )
 
 

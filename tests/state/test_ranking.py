@@ -10,8 +10,7 @@ from tests.state.factories import run_of
 NOISE = (0.99, 1.0, 1.01)
 
 
-def run(repeats: int = 3, **figures: float) -> Run:
-    names = {name.replace("_", "-"): value for name, value in figures.items()}
+def run(repeats: int = 3, **names: float) -> Run:
     plan = Plan(methods=tuple(names), repeats=repeats)
     noise = NOISE[:repeats]
     return run_of(
