@@ -183,9 +183,7 @@ async def compare(storage: Path, size_bytes: int, rounds: int, methods: tuple[st
 )
 @click.option("--device", default="cpu", show_default=True, help="Where the tensors are: cpu, cuda or cuda:N.")
 @click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Folder for harness_tax.txt.")
-def main(
-    storage: Path, size: str, rounds: int, methods: tuple[str, ...], device: str, export: Path | None
-) -> None:
+def main(storage: Path, size: str, rounds: int, methods: tuple[str, ...], device: str, export: Path | None) -> None:
     """Compare the times that we report with those of plain scripts."""
     if not can_drop_caches():
         raise click.ClickException("the plain scripts cannot drop the page cache: run this as root")

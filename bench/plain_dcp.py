@@ -1,4 +1,4 @@
-"""What `dcp` and its kin measure, by hand: python -m bench.plain_dcp METHOD MODEL DEVICE."""
+"""What `dcp` and its kin measure, by hand (see `bench.plain`)."""
 
 import os
 from concurrent.futures import Future

@@ -1,4 +1,4 @@
-"""What `jax` measures, by hand: python -m bench.plain_jax METHOD MODEL DEVICE."""
+"""What `jax` measures, by hand (see `bench.plain`)."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What `orbax` and `orbax-async` measure, by hand: python -m bench.plain_orbax METHOD MODEL DEVICE."""
+"""What `orbax` and `orbax-async` measure, by hand (see `bench.plain`)."""
 
 from pathlib import Path
 from typing import Any

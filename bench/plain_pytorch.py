@@ -1,4 +1,4 @@
-"""What `pytorch`, `pytorch-tuned` and `pytorch-mmap` measure, by hand: python -m bench.plain_pytorch METHOD MODEL DEVICE."""
+"""What `pytorch`, `pytorch-tuned` and `pytorch-mmap` measure, by hand (see `bench.plain`)."""
 
 from pathlib import Path
 

@@ -1,8 +1,7 @@
-"""What `safetensors` and `safetensors-pread` measure, by hand: python -m bench.plain_safetensors METHOD MODEL DEVICE."""
+"""What `safetensors` and `safetensors-pread` measure, by hand (see `bench.plain`)."""
 
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 
 from bench.plain import DEVICE, METHOD, Tensors, serve, sync

@@ -1,4 +1,4 @@
-"""What the TensorStore family measures, by hand: python -m bench.plain_tensorstore METHOD MODEL DEVICE."""
+"""What the TensorStore family measures, by hand (see `bench.plain`)."""
 
 import asyncio
 from collections.abc import Iterable
