@@ -36,7 +36,7 @@ def test_the_example_passes_the_suite_is_listed_and_measured(package: Path, smal
     told = run(sys.executable, "-m", "pytest", "-q", f"--basetemp={storage}/pytest", package, cwd=package)
     assert re.search(r"2\d passed, 3 skipped in", told), told
     listed = run(COMMAND, "methods", cwd=storage)
-    assert re.search(r"^ +flat +from ckpt-flat", listed, re.MULTILINE), listed
+    assert re.search(r"^ +flat +One file, written .*, from ckpt-flat", listed, re.MULTILINE), listed
     arguments = ("--methods", "flat,flat-async,pytorch", "--model", small_model, "--storage", storage, "--repeats", "1")
     table = run(COMMAND, "run", *arguments, cwd=storage)
     for method in ("flat", "flat-async", "pytorch"):
