@@ -149,7 +149,7 @@ class Runner:
             for method in plan.methods:
                 try:
                     made = registry.create(method, plan)
-                    memory[method] = made.capabilities.memory
+                    memory[method] = made.memory()
                     refusal = made.refusal(model, plan.device)
                     failure = Failure(refusal.what, refusal.do) if refusal else None
                 except Exception as error:

@@ -13,8 +13,9 @@ from state.plan import OPERATIONS, Operation, Plan, chunk_shape
 from state.units import MIB, format_bytes, size_argument
 
 _FILE_OVERHEAD_BYTES: Final = 4096  # the last, partly filled block of each file
-#: Python with torch, TensorStore, JAX and transformers, shared by the worker and its children, and the program itself.
-_PROGRAM_BYTES: Final = 500 * 10**6
+#: Python with torch, TensorStore, JAX and transformers, shared by the worker and its children, and the program itself:
+#: 160 to 260 MB and their files' pages, by ``python -m bench.memory --size 300MB``.
+_PROGRAM_BYTES: Final = 250 * 10**6
 
 
 class MemoryNeed(msgspec.Struct, frozen=True):

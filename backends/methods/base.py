@@ -25,7 +25,6 @@ class Capabilities(msgspec.Struct, frozen=True):
             makes. The checkpoint's own folder and its parent are always synced by us, under the clock.
         nested: Whether it takes dictionaries in dictionaries, and brings them back. Others get a training state as one
             dictionary with paths for names (`backends.nesting`).
-        memory: What it takes beyond the model.
         lazy_load: Whether the library's load maps the file and reads later. The method reads it through, under the
             clock.
     """
@@ -34,7 +33,6 @@ class Capabilities(msgspec.Struct, frozen=True):
     dtypes: frozenset[str] | None = None
     syncs_itself: bool = False
     nested: bool = False
-    memory: MemoryNeed = MemoryNeed()
     lazy_load: bool = False
 
 
@@ -87,6 +85,10 @@ class Method(ABC):
         ``host-to-device`` of a load; several in one name, joined by ``+``, where the library does not tell them apart.
         """
         return {}
+
+    def memory(self) -> MemoryNeed:
+        """What it takes beyond the model that is saved, as ``python -m bench.memory`` measures it."""
+        return MemoryNeed()
 
     def refusal(self, model: Model, device: str) -> UnavailableError | None:
         """Why this method cannot take this model on this device, and what to do, or None if it can."""

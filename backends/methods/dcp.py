@@ -19,6 +19,7 @@ from backends.methods.base import AsynchronousMethod, Capabilities, Method
 from backends.methods.safetensors_names import pack, unpack
 from backends.storage import sync_path
 from backends.tensors import StateDict
+from state.needs import MemoryNeed
 from state.plan import Plan
 
 #: The name of the method that keeps upstream's defaults.
@@ -142,6 +143,10 @@ class AsynchronousDCP(DCP, AsynchronousMethod):
         """The calls."""
         save = "dcp.async_save(tensors, storage_writer=FileSystemWriter(...), async_stager=DefaultStager(...))"
         return super().spec(durable=durable) | {"save": save}
+
+    def memory(self) -> MemoryNeed:
+        """A copy of the model."""
+        return MemoryNeed(save_copies=1.0)
 
     def start(self, state: StateDict, folder: Path, *, durable: bool) -> Callable[[], None]:
         """Copy, and go on."""

@@ -11,6 +11,7 @@ from backends.methods.dcp import load_in_place, ordinary_errors, pack_names
 from backends.methods.safetensors_names import DTYPES
 from backends.methods.safetensors_shards import INDEX_NAME
 from backends.tensors import StateDict
+from state.needs import MemoryNeed
 from state.plan import Plan
 
 #: The reader of torch 2.13 looks dtypes up in a table of safetensors 0.8 that lacks this one.
@@ -62,6 +63,10 @@ class SafetensorsDCP(Method):
             "load": "dcp.load(empty tensors, storage_reader=HuggingFaceStorageReader(path), no_dist=True)",
             "sync_files": durable,
         }
+
+    def memory(self) -> MemoryNeed:
+        """The whole file is made in memory, twice."""
+        return MemoryNeed(save_copies=2.0)
 
     def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
         """The file, then the index."""

@@ -13,6 +13,7 @@ from jax.experimental.array_serialization import pytree_serialization, tensorsto
 from backends.methods.jax_arrays import JAXMethod, sharding_on, to_jax, to_torch
 from backends.methods.leaves import Leaves
 from backends.tensors import StateDict
+from state.needs import MemoryNeed
 
 FOLDER_NAME: Final = "pytree"
 #: Upstream's own, as JSON; TensorStore cannot be asked for it without what it opened.
@@ -72,6 +73,10 @@ class JAX(JAXMethod):
             "codecs": [],
             "context": _CONTEXT | {"file_io_sync": durable},
         }
+
+    def memory(self) -> MemoryNeed:
+        """Copies on the way to the disk, and what is read before it is put together."""
+        return MemoryNeed(save_copies=1.0, load_copies=2.25)
 
     def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
         """The arrays, then what they do not say."""

@@ -14,6 +14,7 @@ from backends.methods.base import AsynchronousMethod
 from backends.methods.jax_arrays import JAXMethod, sharding_on, to_jax, to_torch
 from backends.methods.leaves import Leaf, Leaves
 from backends.tensors import StateDict, numpy_dtype
+from state.needs import MemoryNeed
 
 FOLDER_NAME: Final = "checkpoint"
 
@@ -67,6 +68,10 @@ class Orbax(JAXMethod):
             },
             "file_io_sync": durable,
         }
+
+    def memory(self) -> MemoryNeed:
+        """What is compressed and not written yet, and what is read and not decoded yet."""
+        return MemoryNeed(save_copies=1.0, load_copies=1.4)
 
     def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
         """The arrays, then what they do not say."""
@@ -133,6 +138,10 @@ class AsynchronousOrbax(Orbax, AsynchronousMethod):
     def spec(self, *, durable: bool) -> dict[str, Any]:
         """The calls."""
         return super().spec(durable=durable) | {"save": "ocp.save_async(path, copies of the arrays), then result()"}
+
+    def memory(self) -> MemoryNeed:
+        """A copy of the model, too."""
+        return MemoryNeed(save_copies=2.0, load_copies=1.4)
 
     def start(self, state: StateDict, folder: Path, *, durable: bool) -> Callable[[], None]:
         """Copy, and go on."""

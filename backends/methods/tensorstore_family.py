@@ -25,6 +25,7 @@ from backends.pinned import PinnedPool
 from backends.tensors import StateDict, from_numpy, to_numpy, unique_tensors
 from state.chunks import large_chunk_shape, tile_shape
 from state.errors import RequestError
+from state.needs import MemoryNeed
 from state.optimizations import IN_FLIGHT_BYTES, Optimizations
 from state.plan import Plan
 
@@ -87,6 +88,11 @@ class ArrayMethod(Method):
             "chunk_bytes": self._optimizations.chunk_bytes,
             "arrays": "all in flight" if self._optimizations.concurrency else "one at a time",
         }
+
+    def memory(self) -> MemoryNeed:
+        """With concurrency on, chunks on their way are bounded; off, there are those of one array."""
+        in_flight_bytes = IN_FLIGHT_BYTES if self._optimizations.concurrency else self._optimizations.chunk_bytes
+        return MemoryNeed(in_flight_bytes=in_flight_bytes or MemoryNeed().in_flight_bytes)
 
     def parts_s(self) -> Mapping[str, float]:
         """TensorStore does not tell encoding from writing, nor reading from decoding; arrays in flight overlap."""
