@@ -549,4 +549,3 @@ def test_where_no_method_can_run_each_says_why_and_neither_model_nor_limit_is_ma
     assert statuses(run) == dict.fromkeys(run.plan.methods, ("failed", "failed"))
     assert {record.status for record in run.of(LIMIT, "save")} == {"cancelled"}
     assert not any(isinstance(event, ModelReady | TrialStarted) for event in seen)
-    assert not any("interval" in sentence for sentence in run.advice)

@@ -87,7 +87,8 @@ def test_a_failed_method_exits_with_1_and_the_others_are_reported(
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        (("--methods", "pytroch"), ("pytroch", "choose from six, cells, pytorch-family, ")),
+        (("--methods", "pytroch"), ("'pytroch'", "did you mean pytorch or ")),
+        (("--methods", "xyzzy"), ("'xyzzy'", "choose from six, cells, pytorch-family, ")),
         (("--methods", ","), ("no method is selected",)),
         (("--codec", "lzma"), ("lzma", "gzip, zstd, blosc-lz4, blosc-zstd")),
         (("--codec", "gzip:10"), ("level '10'", "1 to 9")),

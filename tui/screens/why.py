@@ -120,7 +120,9 @@ class WhyScreen(LiveScreen):
             for name in ("#why-first", "#why-second"):
                 self.query_one(name, Static).update("")
             return
-        best = fastest_lines(self._explorer.shown) if self._explorer.shown is not None else ()
+        run = self._explorer.shown
+        # Where the experiment is whole, its conclusion names the fastest cell, and there is no room for more.
+        best = fastest_lines(run) if run is not None and self._found["save"].missing else ()
         said.update("\n".join((conclusion(self._found), *best)).replace("≈", self._glyphs.estimate))
         remedy = "A run goes on" if self._explorer.running else f"{self._keys['run']} measures them"
         missing.update(missing_line(self._found, remedy))
