@@ -44,7 +44,7 @@ class PinnedPool:
 
     def give_back(self, piece: torch.Tensor) -> None:
         """Return what was borrowed."""
-        del self._lent[piece.storage_offset()]
+        del self._lent[int(piece.storage_offset())]
 
     def to_host(self, tensor: torch.Tensor, piece: torch.Tensor) -> torch.Tensor:
         """Copy a tensor into a piece of as many bytes, and wait for it.

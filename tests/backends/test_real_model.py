@@ -26,9 +26,11 @@ TOKENS = torch.tensor([[101, 2054, 2003, 1037, 26520, 103, 102]])
 
 def empty_model() -> PreTrainedModel:
     """A language model with a tied output layer, and a buffer that is saved."""
-    model: PreTrainedModel = AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(REAL_FOLDER))
+    config = AutoConfig.from_pretrained(REAL_FOLDER)
+    model: PreTrainedModel = AutoModelForMaskedLM.from_config(config)  # type: ignore[no-untyped-call]
     model.register_buffer("trained_steps", torch.tensor(0))
-    return model.eval()
+    model.eval()  # type: ignore[no-untyped-call]
+    return model
 
 
 def logits(state: StateDict) -> torch.Tensor:

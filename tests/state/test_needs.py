@@ -52,8 +52,8 @@ def test_memory_is_that_of_the_trial_that_takes_most() -> None:
         (Room(10**9, 10, 10**12), "/disk has 10 inodes free and the run needs up to 122,000 files"),
         (
             Room(10**9, 10**6, 10**10),
-            "10.0 GB of memory are available and the run needs about 14.5 GB (the model 7.00 GB, loading with pytorch "
-            "7.00 GB, the program 500 MB)",
+            "10.0 GB of memory are available and the run needs about 14.2 GB (the model 7.00 GB, loading with pytorch "
+            "7.00 GB, the program 250 MB)",
         ),
     ],
 )

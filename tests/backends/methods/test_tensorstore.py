@@ -187,7 +187,12 @@ def test_tensors_go_through_a_pool_both_ways_as_on_a_gpu(
     pool = PinnedPool(100_000, CPU)
     lent: list[int] = []
     take = pool.take
-    monkeypatch.setattr(pool, "take", lambda size_bytes: lent.append(size_bytes) or take(size_bytes))
+
+    def watched(size_bytes: int) -> torch.Tensor | None:
+        lent.append(size_bytes)
+        return take(size_bytes)
+
+    monkeypatch.setattr(pool, "take", watched)
     monkeypatch.setattr(ArrayMethod, "_pool_for", lambda method, device: pool)
     monkeypatch.setattr(tensorstore_family, "IN_FLIGHT_BYTES", 100_000)
     state = {str(number): random_tensor("bfloat16", (70, 300 + number), number) for number in range(6)}
