@@ -90,9 +90,10 @@ class ArrayMethod(Method):
         }
 
     def memory(self) -> MemoryNeed:
-        """With concurrency on, chunks on their way are bounded; off, there are those of one array."""
-        in_flight_bytes = IN_FLIGHT_BYTES if self._optimizations.concurrency else self._optimizations.chunk_bytes
-        return MemoryNeed(in_flight_bytes=in_flight_bytes or MemoryNeed().in_flight_bytes)
+        """With concurrency on, what is on its way is bounded; with large chunks, half of that was seen at most."""
+        if self._optimizations.concurrency is None:
+            return MemoryNeed()
+        return MemoryNeed(in_flight_bytes=IN_FLIGHT_BYTES // 2 if self._optimizations.chunk_bytes else IN_FLIGHT_BYTES)
 
     def parts_s(self) -> Mapping[str, float]:
         """TensorStore does not tell encoding from writing, nor reading from decoding; arrays in flight overlap."""

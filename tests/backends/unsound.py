@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import torch
 
 from backends.methods.base import AsynchronousMethod, Capabilities, Method
+from backends.nesting import flatten
 from backends.tensors import StateDict, unique_tensors
 from state.errors import UnavailableError
 from state.model import Model
@@ -50,6 +51,15 @@ class Converts(Sound):
 class Unties(Sound):
     def load(self, folder: Path, device: torch.device) -> StateDict:
         return {name: tensor.clone() for name, tensor in super().load(folder, device).items()}
+
+
+class LosesStructure(Sound):
+    """Says that it takes dictionaries in dictionaries, and brings back one."""
+
+    capabilities = Capabilities(nested=True)
+
+    def load(self, folder: Path, device: torch.device) -> StateDict:
+        return flatten(super().load(folder, device))
 
 
 class ChangesTheModel(Sound):
