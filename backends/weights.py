@@ -7,7 +7,7 @@ same with `pytorch_model.bin`. Tensors are read one by one, so no second copy of
 import contextlib
 import hashlib
 import pickle
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -28,9 +28,13 @@ _CASTABLE: Final = frozenset({torch.float64, torch.float32, torch.float16, torch
 
 
 class _Shard(Protocol):
-    """An open file of named tensors. `aliases` has the names that share all memory with an earlier one."""
+    """An open file of named tensors.
+
+    `aliases` has the names that share all memory with an earlier one, `left_out` what else stands in the file.
+    """
 
     aliases: Mapping[str, str]
+    left_out: Sequence[str]
 
     def names(self) -> list[str]:
         """All names in it."""
@@ -65,8 +69,10 @@ class Weights:
         """
         infos: dict[str, TensorInfo] = {}
         aliases: dict[str, str] = {}
+        left_out: dict[str, None] = {}
         for file in self._files:
             with _open_shard(file) as shard:
+                left_out |= dict.fromkeys(shard.left_out)
                 for name in shard.names():
                     if name in infos or name in aliases:
                         raise ModelError(f"{name[:80]!r} occurs in two files of {self._path}", "remove one of them")
@@ -79,7 +85,8 @@ class Weights:
                     infos[name] = TensorInfo(name, dtype_name(dtype), shape, tensor.numel() * dtype.itemsize)
         if not infos:
             raise ModelError(f"there is no tensor in {self._path}", "choose a file or folder with a model's weights")
-        return Model(self._name, str(self._path), tuple(infos.values()), aliases, _fingerprint(self._files))
+        origin = f"{self._path}, without its {', '.join(left_out)}" if left_out else str(self._path)
+        return Model(self._name, origin, tuple(infos.values()), aliases, _fingerprint(self._files))
 
     def fill(self, views: Mapping[str, torch.Tensor]) -> None:
         """Read every tensor into its view, cast and made contiguous on the way."""
@@ -179,6 +186,7 @@ def _open_shard(file: Path) -> Iterator[_Shard]:
 
 class _SafetensorsShard:
     aliases: Mapping[str, str] = {}
+    left_out: Sequence[str] = ()
 
     def __init__(self, handle: Any, file: Path) -> None:
         self._handle = handle
@@ -201,8 +209,11 @@ class _PickledShard:
     """A state dict that torch pickled. Mapped where the format permits, so only what is read comes into memory."""
 
     def __init__(self, file: Path) -> None:
-        entries = _unwrap(_unpickle(file), file).items()
-        tensors = {name: entry for name, entry in entries if isinstance(entry, torch.Tensor)}
+        content = _unpickle(file)
+        entries = _unwrap(content, file)
+        tensors = {str(name): entry for name, entry in entries.items() if isinstance(entry, torch.Tensor)}
+        others = (key for key, value in content.items() if isinstance(value, Mapping) and value is not entries)
+        self.left_out: Sequence[str] = tuple(str(key) for key in others)
         self._tensors = {name: _checked(tensor, name, file) for name, tensor in tensors.items()}
         self.aliases: Mapping[str, str] = _ties(self._tensors)
 
@@ -232,9 +243,13 @@ def _unpickle(file: Path) -> Any:
     raise ModelError(f"{file} cannot be read ({first_line[:120]})", "check that torch.save wrote it completely")
 
 
-def _unwrap(content: Any, file: Path) -> dict[str, Any]:
+def _unwrap(content: Any, file: Path) -> Mapping[Any, Any]:
+    """The state dict in what was pickled: that itself, or what a training script wrapped with other things."""
     if isinstance(content, Mapping):
         for candidate in (content, *(content.get(key) for key in _WRAPPERS)):
             if isinstance(candidate, Mapping) and any(isinstance(value, torch.Tensor) for value in candidate.values()):
-                return {str(name): value for name, value in candidate.items()}
-    raise ModelError(f"{file} holds no state dict", "save a mapping of names to tensors with torch.save")
+                return candidate
+    raise ModelError(
+        f"{file} holds no state dict",
+        f"save a mapping of names to tensors with torch.save, by itself or as {', '.join(_WRAPPERS)}",
+    )

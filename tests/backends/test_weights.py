@@ -262,3 +262,11 @@ def test_an_index_that_names_a_file_outside_its_folder_is_refused(shard: str, tm
 def test_a_damaged_index_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.index.json").write_bytes(content)
     assert refused(tmp_path)
+
+
+def test_what_else_a_training_script_saved_is_named_as_left_out(tmp_path: Path) -> None:
+    file, weight = tmp_path / "full.pt", torch.ones(3)
+    torch.save({"model": {"w": weight}, "optimizer": {"state": {0: {"exp_avg": weight}}}, "epoch": 3, "ema": {}}, file)
+    table = weights(file).table()
+    assert [tensor.name for tensor in table.tensors] == ["w"]
+    assert table.origin == f"{file}, without its optimizer, ema"
