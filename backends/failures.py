@@ -42,7 +42,8 @@ def describe_exception(error: BaseException) -> Failure:
     # TensorStore and torch raise ValueError and RuntimeError with the system's message in the text.
     if full or "No space left on device" in text or "Disk quota exceeded" in text:
         return Failure(_DISK_FULL.what, _DISK_FULL.do, log)
-    if type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
+    # torch's, of a GPU; or CUDA's own, which does not even come up.
+    if type(error).__name__ == "OutOfMemoryError" or "CUDA error: out of memory" in text:
         said = {words: re.search(pattern, text) for words, pattern in _GPU_MEMORY.items()}
         what = ", ".join(f"{match[1]} {words}" for words, match in said.items() if match)
         return Failure(f"out of GPU memory{f' ({what})' if what else ''}", _NO_GPU_MEMORY_DO, log)

@@ -249,7 +249,9 @@ class MethodTrial(Trial):
         super().__init__(plan, operation, report, sum(t.nbytes for t in unique_tensors(state)[0].values()))
         self._method = method
         self._source = state
-        self._device = torch.device(plan.device)
+        device = torch.device(plan.device)
+        # With its number, as tensors have it: what a method keeps for a device is then found again.
+        self._device = torch.device(device.type, device.index or 0) if device.type == "cuda" else device
         self._nested = nested and method.capabilities.nested
         self._state: NestedStateDict = {}  # what is saved, or was loaded
         self._canaries: dict[int, torch.Tensor] = {}  # those of them that change as soon as training may go on

@@ -149,9 +149,10 @@ class Runner:
             for method in plan.methods:
                 try:
                     made = registry.create(method, plan)
-                    memory[method] = made.memory()
                     refusal = made.refusal(model, plan.device)
                     failure = Failure(refusal.what, refusal.do) if refusal else None
+                    if failure is None:
+                        memory[method] = made.memory(plan.device)
                 except Exception as error:
                     failure = describe_exception(error)
                 if failure is not None:
@@ -181,11 +182,11 @@ class Runner:
         plan = self._plan
         key = (model, plan.seed)
         kept = self._models.get(key)
+        if kept is None:
+            self._models.clear()  # another model's memory is free by now
         free = room(self._folder)
         if kept is not None:
             free = msgspec.structs.replace(free, memory_bytes=free.memory_bytes + model.logical_bytes)
-        else:
-            self._models.clear()
         short = shortage(need, free, plan, model)
         if short is not None:
             raise RefusedError(Failure(short.what, short.do))

@@ -34,6 +34,7 @@ class Lanes:
     """
 
     def __init__(self, pattern: Pattern, device: torch.device) -> None:
+        self.pattern = pattern
         self.device = device
         self.threads = ThreadPoolExecutor(pattern.depth + 1)
         size_bytes = pattern.block_bytes

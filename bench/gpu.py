@@ -23,8 +23,9 @@ from rich.table import Table
 from backends.blocks import in_blocks
 from backends.machine import transfer_rates
 from backends.methods import registry
-from backends.methods.direct import BLOCKS
+from backends.methods.direct import GPU_BLOCKS
 from backends.methods.groups import groups
+from backends.runner import check_device
 from backends.staging import Lanes
 from bench.peers import OURS, Times, all_times, doubts, factor_words, measure, reached
 from bench.report import Bench, keep, where
@@ -52,7 +53,7 @@ def link_rates(device: torch.device, *, pinned: bool) -> dict[Operation, float]:
 
 def buffer_rates(device: torch.device, size_bytes: int) -> dict[Operation, float]:
     """Bytes per second through `direct`'s buffers, without storage."""
-    lanes = Lanes(BLOCKS, device)
+    lanes = Lanes(GPU_BLOCKS, device)
     tensor = torch.zeros(size_bytes, dtype=torch.uint8, device=device)
     works = {
         "save": lambda slot, start, end: lanes.gather(slot, [tensor[start:end]]),
@@ -64,7 +65,7 @@ def buffer_rates(device: torch.device, size_bytes: int) -> dict[Operation, float
         for _ in range(_ROUNDS + 1):  # the first brings the threads up
             torch.cuda.synchronize(device)
             start_s = time.perf_counter()
-            in_blocks(lanes.threads, works[operation], 0, size_bytes, BLOCKS)
+            in_blocks(lanes.threads, works[operation], 0, size_bytes, GPU_BLOCKS)
             times_s.append(time.perf_counter() - start_s)
         rates[operation] = size_bytes / statistics.median(times_s[1:])
     return rates
@@ -89,7 +90,8 @@ def table(run: Run, times: Times, bounds: dict[Operation, list[float]]) -> Table
         for operation in OPERATIONS:
             samples = times.get((name, operation), [])
             summary = summarise(samples)
-            row += [format_seconds(summary.median), factor_words(bounds[operation], samples)] if summary else ["", ""]
+            share = factor_words(bounds[operation], samples) if summary and bounds[operation] else ""
+            row += [format_seconds(summary.median) if summary else "", share]
         grid.add_row(*row)
     return grid
 
@@ -129,8 +131,9 @@ def verdicts(
 @click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Folder for gpu.txt, .json, .csv.")
 def main(storage: Path, model: str, size: str, rounds: int, methods: str, device: str, export: Path | None) -> None:
     """Compare saves from a GPU and loads to it with what link and storage give."""
-    if not torch.cuda.is_available():
-        raise RequestError("torch sees no GPU", "run this where there is one")
+    check_device(device)
+    if not device.startswith("cuda"):
+        raise RequestError(f"{device} is no GPU", "choose cuda or cuda:N")
     entries = registry.entries()
     plan = Plan(
         model=model,
@@ -141,10 +144,11 @@ def main(storage: Path, model: str, size: str, rounds: int, methods: str, device
         storage=str(storage.resolve()),
         repeats=1,
     )
-    run, _ = asyncio.run(measure(plan, rounds))
     gpu = torch.device(device)
     link, pageable = link_rates(gpu, pinned=True), link_rates(gpu, pinned=False)
     buffers = buffer_rates(gpu, plan.size_bytes or 0)
+    torch.cuda.empty_cache()
+    run, _ = asyncio.run(measure(plan, rounds, with_references=False))
     times = all_times(run, {})
     bounds = bounds_s(run, times, link)
     console = Console(width=160, record=True, highlight=False, markup=False)

@@ -22,10 +22,10 @@ from backends.host import environment, new_request
 from backends.launcher import Launcher
 from backends.methods import registry
 from backends.methods.groups import groups
-from bench.report import keep, where
+from bench.report import Bench, keep, where
 from state.events import ModelBuilding, TrialFailed, TrialStarted
 from state.needs import Needs
-from state.plan import LIMIT, Operation, Plan, expand_methods, schedule
+from state.plan import LIMIT, OPERATIONS, Plan, expand_methods, schedule
 from state.units import format_bytes, parse_size
 
 #: Between two looks, in seconds.
@@ -86,12 +86,12 @@ class Measured(NamedTuple):
 
     Attributes:
         needs: What was planned.
-        peaks: Operation -> the highest that was seen.
+        peaks: ``save``, ``load``, ``limit`` or nothing for what comes before -> the highest that was seen.
         failed: What did not work.
     """
 
     needs: Needs
-    peaks: dict[Operation, Memory]
+    peaks: dict[str, Memory]
     failed: tuple[str, ...]
 
 
@@ -119,7 +119,18 @@ async def measure(launcher: Launcher, plan: Plan) -> Measured:
         watcher.close()
     if planned is None:
         raise click.ClickException("refused: see ckpt-tui run with the same options")
-    return Measured(planned, {op: watcher.peaks[op] for op in ("save", "load")}, tuple(failed))
+    return Measured(planned, watcher.peaks, tuple(failed))
+
+
+def row(method: str, measured: Measured) -> str:
+    """What was planned, what was seen of the whole program at any time, and what of it while saving and loading."""
+    memory, peaks = measured.needs.memory, measured.peaks
+    peak_bytes = max((peak.own_bytes for peak in peaks.values()), default=0)
+    share = f"{memory.total_bytes / peak_bytes:.2f}" if peak_bytes else ""
+    parts = [peaks.get(operation, Memory(0, 0)) for operation in OPERATIONS]
+    times = "".join(f"{part.own_bytes / memory.model_bytes:>9.2f}" for part in parts)
+    mapped = "".join(f"{format_bytes(part.mapped_bytes):>14}" for part in parts)
+    return f"{method:<28}{format_bytes(memory.total_bytes):>10}{format_bytes(peak_bytes):>10}{share:>14}{times}{mapped}"
 
 
 async def measure_all(plan: Plan) -> list[str]:
@@ -133,30 +144,22 @@ async def measure_all(plan: Plan) -> list[str]:
     try:
         for method in plan.methods:
             measured = await measure(launcher, msgspec.structs.replace(plan, methods=(method,)))
-            memory = measured.needs.memory
-            model_bytes = memory.model_bytes
-            save, load = measured.peaks["save"], measured.peaks["load"]
-            peak_bytes = max(save.own_bytes, load.own_bytes)
-            lines.append(
-                f"{method:<28}{format_bytes(memory.total_bytes):>10}{format_bytes(peak_bytes):>10}"
-                f"{memory.total_bytes / peak_bytes:>14.2f}{save.own_bytes / model_bytes:>9.2f}"
-                f"{load.own_bytes / model_bytes:>9.2f}{format_bytes(save.mapped_bytes):>14}"
-                f"{format_bytes(load.mapped_bytes):>14}"
-            )
-            lines += [f"    {failure}" for failure in measured.failed]
-            print(lines[-1], flush=True)
+            model_bytes = measured.needs.memory.model_bytes
+            found = [row(method, measured), *(f"    {failure}" for failure in measured.failed)]
+            print(*found, sep="\n", flush=True)
+            lines += found
     finally:
         await launcher.close()
     return [f"the model: {format_bytes(model_bytes)}; x: in models", "", *lines]
 
 
-@click.command()
+@click.command(cls=Bench)
 @click.option("--storage", type=click.Path(path_type=Path, exists=True), default=Path(), help="Folder on a disk.")
 @click.option("--model", default="open-llama-3b", show_default=True)
 @click.option("--size", help="Of the model. [default: its own]")
 @click.option("--methods", default=_METHODS, show_default=True, help="As for ckpt-tui run.")
 @click.option("--with-optimizer", is_flag=True, help="As for ckpt-tui run.")
-@click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Folder for memory.txt.")
+@click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Folder for memory-MODEL-SIZE.txt.")
 def main(storage: Path, model: str, size: str | None, methods: str, with_optimizer: bool, export: Path | None) -> None:
     """Compare the memory that a run takes with what its plan says."""
     entries = registry.entries()
@@ -173,7 +176,7 @@ def main(storage: Path, model: str, size: str | None, methods: str, with_optimiz
     text = "\n".join([command + " --with-optimizer" * with_optimizer, *where(environment(storage)), "", *lines])
     print(text)
     if export is not None:
-        keep(f"{text}\n", export, "memory.txt")
+        keep(f"{text}\n", export, f"memory-{Path(model).name}-{size or 'full'}.txt")
 
 
 if __name__ == "__main__":

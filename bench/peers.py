@@ -98,7 +98,7 @@ def put_together(rounds: Sequence[Run], plan: Plan) -> Run:
     return advise(run)
 
 
-async def measure(plan: Plan, rounds: int) -> tuple[Run, Times]:
+async def measure(plan: Plan, rounds: int, *, with_references: bool = True) -> tuple[Run, Times]:
     """All rounds, and the times of what is measured beside them.
 
     Raises:
@@ -111,7 +111,7 @@ async def measure(plan: Plan, rounds: int) -> tuple[Run, Times]:
             # Another seed is another order, of the limit, too, and other weights of the same kind.
             run = await measure_round(launcher, msgspec.structs.replace(plan, seed=plan.seed + number))
             runs.append(run)
-            for key, time_s in references(run, folder).items():
+            for key, time_s in (references(run, folder) if with_references else {}).items():
                 beside.setdefault(key, []).append(time_s)
             print(f"round {number} of {rounds}", file=sys.stderr)
     except (click.ClickException, CkptTuiError, OSError, asyncio.CancelledError) as error:  # cancelled: by ctrl-c

@@ -20,6 +20,8 @@ from safetensors.torch import load_file
 
 Tensors = dict[str, torch.Tensor]
 
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # as ours: torch has the model on the GPU
+
 METHOD: Final = sys.argv[1]
 #: Where tensors are when a save begins and a load ends.
 DEVICE: Final = torch.device(sys.argv[3])
@@ -58,7 +60,7 @@ def serve(save: Callable[[Tensors, Path], None], load: Callable[[Tensors, Path],
 
     Args:
         save: Writes tensors into a folder, durably.
-        load: Reads them back onto the device; gets what was saved, for its names and shapes.
+        load: Reads them back onto the device; gets what was saved, but on the host, for its names and shapes.
     """
     on_host = model(sys.argv[2])
     gc.freeze()  # a collection in a fork would copy all that torch has imported
@@ -68,7 +70,7 @@ def serve(save: Callable[[Tensors, Path], None], load: Callable[[Tensors, Path],
             if status:
                 sys.exit(f"the {operation} failed")
             continue
-        state = {name: tensor.to(DEVICE) for name, tensor in on_host.items()}
+        state = {name: tensor.to(DEVICE) if operation == "save" else tensor for name, tensor in on_host.items()}
         tiny = {"tiny": torch.zeros(2, 2, device=DEVICE)}
         with tempfile.TemporaryDirectory(dir=folder.parent) as warm_up:
             save(tiny, Path(warm_up))

@@ -8,7 +8,7 @@ import torch
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 
-from bench.plain import METHOD, Tensors, serve, sync
+from bench.plain import DEVICE, METHOD, Tensors, serve, sync
 
 threads = 1 if METHOD == "dcp-upstream" else min(2 * len(os.sched_getaffinity(0)), 16)
 
@@ -32,7 +32,7 @@ def save(state: Tensors, folder: Path) -> None:
 
 def load(state: Tensors, folder: Path) -> Tensors:
     """Into empty tensors, as a model without weights has them."""
-    empty = {name: torch.empty_like(tensor) for name, tensor in state.items()}
+    empty = {name: torch.empty_like(tensor, device=DEVICE) for name, tensor in state.items()}
     reader = dcp.HuggingFaceStorageReader if METHOD == "dcp-safetensors" else dcp.FileSystemReader
     dcp.load(empty, storage_reader=reader(str(folder)), no_dist=True)
     return empty

@@ -18,8 +18,8 @@ def save(state: Tensors, folder: Path) -> None:
 
 
 def load(state: Tensors, folder: Path) -> Any:
-    """Every array onto the first device of the kind."""
-    sharding = jax.sharding.SingleDeviceSharding(jax.devices(DEVICE.type)[0])
+    """Every array onto the device."""
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices(DEVICE.type)[DEVICE.index or 0])
     loaded = pytree_serialization.load(folder / "pytree", sharding)
     return [array.block_until_ready() for array in loaded.values()]
 

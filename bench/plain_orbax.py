@@ -29,9 +29,10 @@ def save(state: Tensors, folder: Path) -> None:
 
 
 def load(state: Tensors, folder: Path) -> Any:
-    """What the model looks like is known."""
+    """What the model looks like is known, and where it belongs."""
+    sharding = jax.sharding.SingleDeviceSharding(jax.devices(DEVICE.type)[DEVICE.index or 0])
     abstract = {
-        name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=array.sharding)  # type: ignore[no-untyped-call]
+        name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)  # type: ignore[no-untyped-call]
         for name, array in arrays(state).items()
     }
     loaded = ocp.load(folder / "checkpoint", abstract)

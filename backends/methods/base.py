@@ -86,7 +86,7 @@ class Method(ABC):
         """
         return {}
 
-    def memory(self) -> MemoryNeed:
+    def memory(self, device: str) -> MemoryNeed:
         """What it takes beyond the model that is saved, as ``python -m bench.memory`` measures it."""
         return MemoryNeed()
 

@@ -144,7 +144,7 @@ class AsynchronousDCP(DCP, AsynchronousMethod):
         save = "dcp.async_save(tensors, storage_writer=FileSystemWriter(...), async_stager=DefaultStager(...))"
         return super().spec(durable=durable) | {"save": save}
 
-    def memory(self) -> MemoryNeed:
+    def memory(self, device: str) -> MemoryNeed:
         """A copy of the model."""
         return MemoryNeed(save_copies=1.0)
 

@@ -64,7 +64,7 @@ class SafetensorsDCP(Method):
             "sync_files": durable,
         }
 
-    def memory(self) -> MemoryNeed:
+    def memory(self, device: str) -> MemoryNeed:
         """The whole file is made in memory, twice."""
         return MemoryNeed(save_copies=2.0)
 

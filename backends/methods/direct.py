@@ -29,7 +29,7 @@ from backends.storage import full_sync, preallocate
 from backends.tensors import StateDict
 from state.errors import RequestError
 from state.plan import Plan
-from state.units import KIB
+from state.units import KIB, MIB
 
 T = TypeVar("T")
 _CPU: Final = torch.device("cpu")
@@ -39,6 +39,8 @@ SHARD_BYTES: Final = 5 * 10**9
 #: What is copied into a buffer, or out of it, should still be in the processor's cache: blocks are small. While some
 #: threads copy, enough others have to wait for the device.
 BLOCKS: Final = Pattern(512 * KIB, 32)
+#: A GPU copies by itself, and asking it takes as long as half a megabyte does: blocks are large.
+GPU_BLOCKS: Final = Pattern(8 * MIB, 8)
 
 
 class Direct(Method):
@@ -63,9 +65,9 @@ class Direct(Method):
         straight into that memory, which is fresh and in small pages.
 
     Defaults:
-        32 requests of 512 KiB in flight, whose buffers are kept from one call to the next, and files of up to 5 GB. It
-        goes past the page cache in buffered and in warm runs, too: it has no other way. On a file system without
-        O_DIRECT it goes through the page cache and says so.
+        32 requests of 512 KiB in flight (8 of 8 MiB from and to a GPU), whose buffers are kept from one call to the
+        next, and files of up to 5 GB. It goes past the page cache in buffered and in warm runs, too: it has no other
+        way. On a file system without O_DIRECT it goes through the page cache and says so.
 
     Fidelity:
         It is ours, and nobody's default. What it writes is the standard format: `safetensors.torch.load_file`,
@@ -93,10 +95,11 @@ class Direct(Method):
 
     def spec(self, *, durable: bool) -> dict[str, Any]:
         """Blocks, threads, and which way they go."""
+        pattern = self._lanes.pattern if self._lanes is not None else BLOCKS
         spec: dict[str, Any] = {
             "format": "safetensors",
-            **BLOCKS._asdict(),
-            "threads": BLOCKS.depth,
+            **pattern._asdict(),
+            "threads": pattern.depth,
             "shard_bytes": self._shard_bytes,
             "direct": self._direct,
             "synced": durable,
@@ -154,7 +157,7 @@ class Direct(Method):
     def _lanes_for(self, device: torch.device) -> Lanes:
         """Threads and buffers: made once, since fresh pages, and pinned ones more so, take as long as many blocks."""
         if self._lanes is None or self._lanes.device != device:
-            self._lanes = Lanes(BLOCKS, device)
+            self._lanes = Lanes(BLOCKS if device.type == "cpu" else GPU_BLOCKS, device)
         return self._lanes
 
     def _write(self, path: Path, header: Header, tensors: StateDict, lanes: Lanes, *, durable: bool) -> None:
@@ -173,7 +176,7 @@ class Direct(Method):
                     with self._parts.of("write"):
                         write_at(fd, lanes.views[slot][: end - start], start)
 
-                in_blocks(lanes.threads, write, 0, whole_bytes, BLOCKS)
+                in_blocks(lanes.threads, write, 0, whole_bytes, lanes.pattern)
                 os.ftruncate(fd, parts.size_bytes)
                 if durable:
                     with self._parts.of("sync"):
@@ -212,7 +215,7 @@ class Direct(Method):
                 lanes.deliver(slot, first - block, memory[first - start : last - start])
 
         fresh = lanes.threads.submit(populate, memory) if device.type == "cpu" else None
-        in_blocks(lanes.threads, read, base, limit, BLOCKS)
+        in_blocks(lanes.threads, read, base, limit, lanes.pattern)
         if fresh is not None:
             fresh.result()
         return memory

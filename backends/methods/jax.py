@@ -74,7 +74,7 @@ class JAX(JAXMethod):
             "context": _CONTEXT | {"file_io_sync": durable},
         }
 
-    def memory(self) -> MemoryNeed:
+    def memory(self, device: str) -> MemoryNeed:
         """Copies on the way to the disk, and what is read before it is put together."""
         return MemoryNeed(save_copies=1.0, load_copies=2.25)
 

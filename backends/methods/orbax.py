@@ -69,7 +69,7 @@ class Orbax(JAXMethod):
             "file_io_sync": durable,
         }
 
-    def memory(self) -> MemoryNeed:
+    def memory(self, device: str) -> MemoryNeed:
         """What is compressed and not written yet, and what is read and not decoded yet."""
         return MemoryNeed(save_copies=1.0, load_copies=1.4)
 
@@ -139,7 +139,7 @@ class AsynchronousOrbax(Orbax, AsynchronousMethod):
         """The calls."""
         return super().spec(durable=durable) | {"save": "ocp.save_async(path, copies of the arrays), then result()"}
 
-    def memory(self) -> MemoryNeed:
+    def memory(self, device: str) -> MemoryNeed:
         """A copy of the model, too."""
         return MemoryNeed(save_copies=2.0, load_copies=1.4)
 

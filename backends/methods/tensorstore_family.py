@@ -22,7 +22,7 @@ from backends.methods.base import Capabilities, Method
 from backends.methods.index import make_index, read_index, write_index
 from backends.parts import PartTimes
 from backends.pinned import PinnedPool
-from backends.tensors import StateDict, from_numpy, to_numpy, unique_tensors
+from backends.tensors import StateDict, dtype_name, from_numpy, numpy_dtype, to_numpy, unique_tensors
 from state.chunks import large_chunk_shape, tile_shape
 from state.errors import RequestError
 from state.needs import MemoryNeed
@@ -89,8 +89,13 @@ class ArrayMethod(Method):
             "arrays": "all in flight" if self._optimizations.concurrency else "one at a time",
         }
 
-    def memory(self) -> MemoryNeed:
-        """With concurrency on, what is on its way is bounded; with large chunks, half of that was seen at most."""
+    def memory(self, device: str) -> MemoryNeed:
+        """With concurrency on, what is on its way is bounded; with large chunks, half of that was seen at most.
+
+        From and to a GPU, it goes through a pool that is as large as the bound.
+        """
+        if device != "cpu":
+            return MemoryNeed(in_flight_bytes=IN_FLIGHT_BYTES)
         if self._optimizations.concurrency is None:
             return MemoryNeed()
         return MemoryNeed(in_flight_bytes=IN_FLIGHT_BYTES // 2 if self._optimizations.chunk_bytes else IN_FLIGHT_BYTES)
@@ -110,19 +115,20 @@ class ArrayMethod(Method):
 
         async def write(name: str, tensor: torch.Tensor) -> None:
             async with budget.room(tensor.nbytes) as piece:
+                # Opened first: while this array is copied, those before it are written.
+                store = await ts.open(
+                    self._array_spec(folder, index.arrays[name])
+                    | {"metadata": self._metadata(tuple(tensor.shape), tensor.itemsize)},
+                    create=True,
+                    context=context,
+                    dtype=ts.dtype(numpy_dtype(dtype_name(tensor.dtype))),
+                    shape=tuple(tensor.shape),
+                )
                 if pool is not None and piece is not None:
                     with self._parts.of("device-to-host"):
                         array = to_numpy(pool.to_host(tensor.detach(), piece))
                 else:
                     array = to_numpy(tensor.detach().cpu())
-                metadata = self._metadata(array.shape, array.itemsize)
-                store = await ts.open(
-                    self._array_spec(folder, index.arrays[name]) | {"metadata": metadata},
-                    create=True,
-                    context=context,
-                    dtype=ts.dtype(array.dtype),
-                    shape=array.shape,
-                )
                 # The source does not change during a save, so TensorStore need not copy it first.
                 with self._parts.of("encode+write+sync" if durable else "encode+write"):
                     await store.write(array, can_reference_source_data_indefinitely=True)
@@ -211,13 +217,12 @@ class ByteBudget:
         """Wait until there is room for `size_bytes`, and hold it.
 
         Yields:
-            Memory from the pool (uint8), pinned memory of its own for what is larger than that; None without a pool
-            or for no bytes.
+            Memory from the pool (uint8); None without a pool, for no bytes, and for what is larger than the pool, since
+            to pin so much takes longer than to copy it out of ordinary memory.
         """
         piece: torch.Tensor | None = None
         counted_bytes = min(size_bytes, self._limit_bytes)
-        pool = self._pool if size_bytes else None
-        lender = pool if pool is not None and size_bytes <= pool.size_bytes else None
+        lender = self._pool if self._pool is not None and 0 < size_bytes <= self._pool.size_bytes else None
 
         def fits() -> bool:
             nonlocal piece
@@ -230,8 +235,6 @@ class ByteBudget:
             await self._changed.wait_for(fits)
             self._used_bytes += counted_bytes
         try:
-            if pool is not None and lender is None:
-                piece = torch.empty(size_bytes, dtype=torch.uint8, pin_memory=pool.device.type == "cuda")
             yield piece
         finally:
             async with self._changed:

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
+import torch
 
 from backends import scratch
 from backends.host import new_request
@@ -549,3 +550,12 @@ def test_where_no_method_can_run_each_says_why_and_neither_model_nor_limit_is_ma
     assert statuses(run) == dict.fromkeys(run.plan.methods, ("failed", "failed"))
     assert {record.status for record in run.of(LIMIT, "save")} == {"cancelled"}
     assert not any(isinstance(event, ModelReady | TrialStarted) for event in seen)
+
+
+def test_a_method_that_is_refused_has_no_part_in_the_memory_plan(plan: Plan, tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(300, dtype=torch.complex32)}, tmp_path / "w.pt")
+    methods = ("pytorch", "dcp-safetensors")  # the second would take two more models, and holds no such dtype
+    run, _ = measure(msgspec.structs.replace(plan, model=str(tmp_path / "w.pt"), methods=methods))
+    assert statuses(run) == {"pytorch": DONE, "dcp-safetensors": ("failed", "failed")}
+    assert run.memory is not None
+    assert run.memory.copies == 2

@@ -13,13 +13,14 @@ import pytest
 import torch
 
 from backends import measure, pagecache
-from backends.measure import MethodTrial, canaries, change, claim_memory, prove
+from backends.measure import MethodTrial, canaries, change, check_device_memory, claim_memory, prove
 from backends.methods.base import AsynchronousMethod
 from backends.methods.pytorch import FILE_NAME, PyTorch
 from backends.methods.registry import create
 from backends.pagecache import Residency, can_drop_caches, evict, residency
 from backends.storage import files_below
 from backends.tensors import StateDict, VerificationError
+from state.errors import UnavailableError
 from state.plan import Cache, Durability, Operation, Plan
 from state.run import CacheState, LoadResult, SaveResult
 from tests.backends.samples import bits, folder_on_disk
@@ -374,3 +375,9 @@ def test_the_page_cache_is_made_ready_after_memory_was_claimed_if_warm_and_befor
     monkeypatch.setattr(measure, "claim_memory", lambda size_bytes: phases.append(bench.phases[-1]))
     bench.load(state)
     assert phases == ["evict" if cache == "cold" else "settle"]
+
+
+def test_a_model_for_which_a_device_has_no_room_is_refused_with_figures() -> None:
+    check_device_memory(10**9, torch.device("cuda:1"), 10**9, 8 * 10**9)
+    with pytest.raises(UnavailableError, match=r"needs 1\.00 GB on cuda:1, which has 900 MB of 8\.00 GB free"):
+        check_device_memory(10**9, torch.device("cuda:1"), 9 * 10**8, 8 * 10**9)

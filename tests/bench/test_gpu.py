@@ -37,7 +37,7 @@ def test_buffers_are_held_against_the_link() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_it_says_so() -> None:
     result = CliRunner().invoke(main, [])
-    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
-        2,
-        "Error: torch sees no GPU: run this where there is one.",
-    )
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == "Error: there is no device 'cuda', torch sees no GPU: choose --device cpu."
+    result = CliRunner().invoke(main, ["--device", "cpu"])
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, "Error: cpu is no GPU: choose cuda or cuda:N.")
