@@ -8,7 +8,7 @@ from backends.architectures import architectures
 from state.errors import ModelError
 
 #: What files with weights are called.
-WEIGHT_SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".bin")
+WEIGHT_SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".bin", ".ckpt")
 _HUB_ID: Final = re.compile(r"[\w.-]+/[\w.-]+")
 
 Kind = Literal["preset", "files", "hub"]

@@ -57,7 +57,7 @@ class TrainingState:
         kept = [info for tensor in model.tensors if _is_parameter(tensor) for info in _kept_for(tensor)]
         return msgspec.structs.replace(
             model,
-            origin=f"{model.origin}, with Adam's state",
+            origin=f"{model.origin}, with the state of an Adam that made one step",
             tensors=(*weights, *kept),
             aliases={
                 path_name(WEIGHTS_KEY, alias): path_name(WEIGHTS_KEY, name) for alias, name in model.aliases.items()

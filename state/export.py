@@ -197,7 +197,7 @@ def to_markdown(run: Run) -> bytes:
         f"# Checkpoint run {run.run_id}",
         "",
         f"- Model: {model_line(run) if model else plan.model}",
-        *([f"- {memory_line(run.memory).capitalize()}"] if run.memory is not None else []),
+        *([f"- Memory: {memory_words(run.memory)}"] if run.memory is not None else []),
         f"- Storage: {environment.storage} ({environment.filesystem.type}), saves {plan.durability}, "
         f"loads {plan.cache}, {rounds_words(plan.repeats)}, seed {plan.seed}, device {plan.device}",
         f"- Limit: {limits_line(run) or 'not measured'}",
@@ -219,7 +219,7 @@ def model_line(run: Run) -> str:
     if model is None:
         return run.plan.model
     parts = [
-        model.name if model.name == model.origin else f"{model.name} ({model.origin})",
+        model.origin if model.origin.startswith(model.name) else f"{model.name} ({model.origin})",
         f"{len(model.tensors):,} tensors",
         f"{format_bytes(model.logical_bytes)} {', '.join(model.dtypes)}",
     ]
@@ -228,10 +228,10 @@ def model_line(run: Run) -> str:
     return " · ".join(parts)
 
 
-def memory_line(memory: MemoryPlan) -> str:
+def memory_words(memory: MemoryPlan) -> str:
     """What the run takes of memory at most, and what for."""
     return (
-        f"memory: {format_bytes(memory.total_bytes)} at most, the model {format_bytes(memory.model_bytes)}, "
+        f"{format_bytes(memory.total_bytes)} at most, the model {format_bytes(memory.model_bytes)}, "
         f"{memory.trial} {format_bytes(memory.trial_bytes)}, the program {format_bytes(memory.program_bytes)}"
     )
 

@@ -135,26 +135,35 @@ class Room(msgspec.Struct, frozen=True):
 
 def shortage(need: Needs, room: Room, plan: Plan, model: Model) -> RequestError | None:
     """The reason why a run must not start, with figures, or None if there is room."""
+    short: list[tuple[str, str]] = []
     if need.disk_bytes > room.disk_bytes:
-        return RequestError(
-            f"{plan.storage} has {format_bytes(room.disk_bytes)} free and the run needs up to "
-            f"{format_bytes(need.disk_bytes)}",
-            "free some space, choose another --storage, or a smaller --size",
+        short.append(
+            (
+                f"{plan.storage} has {format_bytes(room.disk_bytes)} free and the run needs up to "
+                f"{format_bytes(need.disk_bytes)}",
+                "free some space, choose another --storage, or a smaller --size",
+            )
         )
     if room.files is not None and need.files > room.files:
-        return RequestError(
-            f"{plan.storage} has {room.files:,} inodes free and the run needs up to {need.files:,} files",
-            "choose another --storage, a smaller --size, or leave out the methods with 64x64 tiles",
+        short.append(
+            (
+                f"{plan.storage} has {room.files:,} inodes free and the run needs up to {need.files:,} files",
+                "choose another --storage, a smaller --size, or leave out the methods with 64x64 tiles",
+            )
         )
     memory = need.memory
     if memory.total_bytes > room.memory_bytes:
-        return RequestError(
-            f"{format_bytes(room.memory_bytes)} of memory are available and the run needs about "
-            f"{format_bytes(memory.total_bytes)} (the model {format_bytes(memory.model_bytes)}, {memory.trial} "
-            f"{format_bytes(memory.trial_bytes)}, the program {format_bytes(memory.program_bytes)})",
-            f"choose a preset with a --size up to {_largest_size(memory, room, model)}, or close other programs",
+        short.append(
+            (
+                f"{format_bytes(room.memory_bytes)} of memory are available and the run needs about "
+                f"{format_bytes(memory.total_bytes)} (the model {format_bytes(memory.model_bytes)}, {memory.trial} "
+                f"{format_bytes(memory.trial_bytes)}, the program {format_bytes(memory.program_bytes)})",
+                f"choose a preset with a --size up to {_largest_size(memory, room, model)}, or close other programs",
+            )
         )
-    return None
+    if not short:
+        return None
+    return RequestError("; ".join(what for what, _ in short), short[-1][1])
 
 
 def _largest_size(memory: MemoryPlan, room: Room, model: Model) -> str:

@@ -11,7 +11,7 @@ from state.events import (
     TrialFinished,
     WorkerReady,
 )
-from state.export import memory_line, model_line
+from state.export import memory_words, model_line
 from state.ranking import fastest_lines
 from state.session import Session
 from state.units import format_rate, format_seconds
@@ -29,7 +29,7 @@ def narrate(session: Session, event: Event) -> tuple[str, ...]:
         return ()
     match event:
         case ModelBuilding():
-            return (f"building {model_line(run)}", memory_line(event.needs.memory))
+            return (f"building {model_line(run)}", f"memory: {memory_words(event.needs.memory)}")
         case ModelReady():
             return (f"ready in {format_seconds(event.build_s)} s: {model_line(run)}",)
         case MachineMeasured() if event.failure is not None:

@@ -217,7 +217,7 @@ def test_a_pickle_without_plain_tensors_in_a_state_dict_is_refused(content: obje
     assert refused(tmp_path / "w.pt")
 
 
-@pytest.mark.parametrize("name", ["model.txt", "model", "model.ckpt", "model.SAFETENSORS"])
+@pytest.mark.parametrize("name", ["model.txt", "model", "model.pkl", "model.SAFETENSORS"])
 def test_a_file_with_another_suffix_is_refused_with_the_known_ones(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(safetensors.torch.save({"a": torch.ones(1)}))
     with pytest.raises(ModelError, match=r"choose \.safetensors, \.pt, \.pth, \.bin"):

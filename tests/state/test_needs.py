@@ -65,6 +65,15 @@ def test_a_shortage_says_what_is_there_and_what_is_needed(room: Room, words: str
     assert shortage(need, PLENTY, Plan(storage="/disk"), LARGE) is None
 
 
+def test_everything_that_is_short_is_said_at_once() -> None:
+    need = Needs(2_000_000, 10, MemoryPlan(7 * 10**9, 7 * 10**9, "loading with pytorch"))
+    error = shortage(need, Room(1, None, 10**10), Plan(storage="/disk"), LARGE)
+    assert error is not None
+    assert "/disk has 1.00 B free" in error.what
+    assert "; 10.0 GB of memory are available" in error.what
+    assert "--size up to" in error.do
+
+
 @given(st.integers(800 * 10**6, 13 * 10**9), st.floats(0, 3), st.booleans())
 def test_the_size_that_is_said_to_fit_does(memory_bytes: int, copies: float, with_optimizer: bool) -> None:
     need = {"m": MemoryNeed(copies, 1.0)}

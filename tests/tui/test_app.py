@@ -8,6 +8,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, RichLog, Select, Static
 
+from backends.methods import registry
 from state.events import RunInterrupted, RunRefused, RunRequested
 from state.history import History
 from state.paths import data_folder
@@ -592,6 +593,15 @@ async def test_bars_follow_the_width_also_where_nothing_but_the_chart_is_shown(s
             longest = max(len(row) for row in str(chart.content).splitlines())
             assert longest <= chart.size.width
             assert longest > chart.size.width - 4
+
+
+@pytest.mark.parametrize("size", [(110, 30), (120, 45), (150, 45), (150, 59), (150, 60), (200, 60)])
+async def test_there_is_room_for_bars_at_every_size_with_many_methods(size: tuple[int, int], storage: Path) -> None:
+    app, _ = explorer(storage, smooth, entries=registry.entries(), repeats=1)
+    async with opened(app, size=size) as pilot:
+        await pilot.press("r")
+        await settle(pilot)
+        assert app.main.query_one("#chart-scroll").size.height >= 8
 
 
 async def test_details_bring_a_hidden_table_to_the_front(storage: Path) -> None:

@@ -43,7 +43,7 @@ ROOMY_COLUMNS: Final = 110
 ROOMY_LINES: Final = 30
 #: From here on the log has a place of its own.
 WIDE_COLUMNS: Final = 150
-WIDE_LINES: Final = 45
+WIDE_LINES: Final = 60
 #: How often the row of the trial that runs is drawn, in its own time.
 _ROW_S: Final = 0.6
 #: Pane -> the widget in it that takes the focus, in the order in which tab goes.
@@ -286,6 +286,8 @@ class ExploreScreen(Screen[None]):
         if plan.precision is not None:
             values["repeats"] += f" or more, until ±{share_argument(plan.precision)}"
         values["size_bytes"] = size_argument(plan.size_bytes) if plan.size_bytes is not None else "its own"
+        if plan.with_optimizer:
+            values["size_bytes"] += ", with optimizer"
         lines = [
             Content.assemble((f"{label:<9}", "$foreground 60%"), (values[name], "")) for name, label in _SETUP.items()
         ]
