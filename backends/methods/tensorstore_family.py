@@ -90,7 +90,7 @@ class ArrayMethod(Method):
         }
 
     def memory(self, device: str) -> MemoryNeed:
-        """With concurrency on, what is on its way is bounded; with large chunks, half of that was seen at most.
+        """With concurrency on, what is on its way is bounded; with large chunks it is near the bound for moments only.
 
         From and to a GPU, it goes through a pool that is as large as the bound.
         """
