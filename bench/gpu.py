@@ -28,9 +28,9 @@ from backends.methods.groups import groups
 from backends.runner import check_device
 from backends.staging import Lanes
 from bench.peers import OURS, Times, all_times, doubts, factor_words, measure, reached
-from bench.report import Bench, keep, where
+from bench.report import Bench, keep_run, where
 from state.errors import RequestError
-from state.export import model_line, settings_line, write_export
+from state.export import model_line, settings_line
 from state.plan import LIMIT, OPERATIONS, Operation, Plan, expand_methods
 from state.run import Run
 from state.statistics import summarise
@@ -162,9 +162,7 @@ def main(storage: Path, model: str, size: str, rounds: int, methods: str, device
     console.print(table(run, times, bounds))
     console.print(*verdicts(times, bounds, link, buffers), *doubts(run), sep="\n")
     if export is not None:
-        keep(console.export_text(), export, "gpu.txt")
-        for suffix in ("json", "csv", "samples.csv"):
-            write_export(run, export / f"gpu.{suffix}", overwrite=True)
+        keep_run(run, console.export_text(), export, "gpu")
 
 
 if __name__ == "__main__":

@@ -38,10 +38,10 @@ from backends.methods.direct import BLOCKS
 from backends.methods.groups import groups
 from backends.staging import Lanes, populate
 from bench.fio import fio
-from bench.report import Bench, keep, where
+from bench.report import Bench, keep_run, where
 from state.advice import advise
 from state.errors import CkptTuiError
-from state.export import model_line, settings_line, write_export
+from state.export import model_line, settings_line
 from state.plan import LIMIT, OPERATIONS, Operation, Plan, expand_methods
 from state.results import MethodResult, method_results
 from state.run import LoadResult, Run, TrialRecord
@@ -316,9 +316,7 @@ def main(storage: Path, model: str, size: str, rounds: int, methods: str, export
         if result.error is not None:
             console.print(f"{result.method} failed: {result.error}")
     if export is not None:
-        keep(console.export_text(), export, "peers.txt")
-        for suffix in ("json", "csv", "samples.csv"):
-            write_export(run, export / f"peers.{suffix}", overwrite=True)
+        keep_run(run, console.export_text(), export, "peers")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import click
 
 from state.environment import Environment
 from state.errors import CkptTuiError
+from state.export import write_export
+from state.run import Run
 from state.units import format_bytes
 
 
@@ -31,6 +33,13 @@ def where(environment: Environment) -> list[str]:
         f"{file_system.type} ({', '.join(file_system.options)})",
         f"Python {environment.python} · {' · '.join(libraries)}",
     ]
+
+
+def keep_run(run: Run, text: str, folder: Path, name: str) -> None:
+    """Write a report into a folder, and beside it everything that was measured."""
+    keep(text, folder, f"{name}.txt")
+    for suffix in ("json", "csv", "samples.csv"):
+        write_export(run, folder / f"{name}.{suffix}", overwrite=True)
 
 
 def keep(text: str, folder: Path, name: str) -> None:

@@ -83,10 +83,11 @@ def advice(
 
 def _beaten(run: Run) -> Iterator[str]:
     """A limit that methods leave far behind, although they move all of the bytes, is none."""
+    results = method_results(run)
     for operation in OPERATIONS:
         shares = {
             result.method: summary.limit_fraction
-            for result in method_results(run)
+            for result in results
             if (summary := result.of(operation)) is not None
             and summary.limit_fraction is not None
             and summary.limit_fraction > _BEATEN

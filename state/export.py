@@ -219,7 +219,7 @@ def model_line(run: Run) -> str:
     if model is None:
         return run.plan.model
     parts = [
-        model.origin if model.origin.startswith(model.name) else f"{model.name} ({model.origin})",
+        model.origin if f"{model.origin},".startswith(f"{model.name},") else f"{model.name} ({model.origin})",
         f"{len(model.tensors):,} tensors",
         f"{format_bytes(model.logical_bytes)} {', '.join(model.dtypes)}",
     ]
