@@ -18,11 +18,12 @@ from typing import Final, Literal
 
 import msgspec
 
+from state.fastest_set import fastest_set
 from state.optimizations import CELL_OF, CELLS
-from state.plan import CELL_NAMES
+from state.plan import CELL_NAMES, Operation
 from state.results import MethodResult, method_results
 from state.run import Run
-from state.statistics import Estimate, contrast, ratio
+from state.statistics import MIN_SAMPLES, Estimate, contrast
 from state.steps import SWITCHES, Switch
 
 Cell = tuple[bool, bool, bool]
@@ -103,7 +104,8 @@ class Effects(msgspec.Struct, frozen=True):
         simple: Every switch at every setting of the others that was measured, twelve in all.
         shares: Switch -> its Shapley share of the way from `tensorstore` to `t5x`.
         total: That way.
-        best: The fastest (or smallest) cell, and those that are not shown to be slower; empty without intervals.
+        best: The cells that are not shown to be slower than another (or the smallest), the fastest first; empty where
+            one has fewer than three rounds.
         estimated: Whether cells come from different runs.
     """
 
@@ -124,10 +126,10 @@ def effects(run: Run) -> dict[Measure, Effects]:
     results = [result for result in method_results(run) if result.method in CELLS]
     several = len({result.run_id for result in results if result.save or result.load}) > 1
     measures: tuple[Measure, ...] = ("save", "load", "size")
-    return {measure: _effects(measure, results, several) for measure in measures}
+    return {measure: _effects(measure, run, results, several) for measure in measures}
 
 
-def _effects(measure: Measure, results: Sequence[MethodResult], several: bool) -> Effects:
+def _effects(measure: Measure, run: Run, results: Sequence[MethodResult], several: bool) -> Effects:
     values = {result.method: samples for result in results if (samples := _samples(result, measure))}
     logs = {name: [math.log(value) for value in samples] for name, samples in values.items()}
     exact = measure == "size"  # one sample a cell, and no noise
@@ -154,20 +156,23 @@ def _effects(measure: Measure, results: Sequence[MethodResult], several: bool) -
         tuple(simple),
         {} if missing else {switch: estimate(share_weights(switch)) for switch in SWITCHES},
         estimate(TOTAL_WEIGHTS) if all(name in logs for name in TOTAL_WEIGHTS) else None,
-        () if missing else _best(values, exact=exact),
+        () if missing else _smallest(values) if measure == "size" else _best(run, measure),
         several and not exact,
     )
 
 
-def _best(values: Mapping[str, Sequence[float]], *, exact: bool) -> tuple[str, ...]:
-    """The cell with the smallest median, and those whose ratio to it is not shown to be larger than one."""
-    least = min(values, key=lambda name: statistics.median(values[name]))
-    if exact:
-        return tuple(name for name, samples in values.items() if samples == values[least])
-    ratios = {name: ratio(samples, values[least]) for name, samples in values.items()}
-    if any(found.reach is None for found in ratios.values()):
+def _best(run: Run, operation: Operation) -> tuple[str, ...]:
+    """The cells that are not shown to be slower than another, the one with the lowest median first."""
+    times_s = {name: run.rounds_s(name, operation) for name in CELL_NAMES}
+    if any(len(rounds) < MIN_SAMPLES for rounds in times_s.values()):
         return ()
-    return (least, *(name for name, found in ratios.items() if name != least and not found.is_shown))
+    return tuple(sorted(fastest_set(times_s), key=lambda name: statistics.median(times_s[name].values())))
+
+
+def _smallest(sizes: Mapping[str, tuple[float, ...]]) -> tuple[str, ...]:
+    """The cells that take the least, which does not vary."""
+    least = min(sizes.values())
+    return tuple(name for name, size in sizes.items() if size == least)
 
 
 def _samples(result: MethodResult, measure: Measure) -> tuple[float, ...]:

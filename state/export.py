@@ -20,7 +20,7 @@ from state.errors import ExportError, RequestError
 from state.limits import limits_of
 from state.model import Model
 from state.needs import MemoryPlan
-from state.plan import Plan, through_cache
+from state.plan import OPERATIONS, Plan, through_cache
 from state.ranking import fastest_lines
 from state.results import MethodResult, OperationSummary, method_results
 from state.run import SCHEMA_VERSION, Failure, Limits, LoadResult, Run, RunStatus, SaveResult, TrialRecord
@@ -280,6 +280,15 @@ def _time(summary: OperationSummary | None) -> str:
     return f"{median} ±{width:.0%}"
 
 
+def groups_words(summary: OperationSummary) -> str:
+    """``3 near 0.310 s and 2 near 0.460 s``, where times fall into two groups; else empty."""
+    if summary.fast_group_s is None or summary.slow_group_s is None or summary.slow_group_rounds is None:
+        return ""
+    fast_rounds = len(summary.samples_s) - summary.slow_group_rounds
+    fast, slow = format_seconds(summary.fast_group_s), format_seconds(summary.slow_group_s)
+    return f"{fast_rounds} near {fast} s and {summary.slow_group_rounds} near {slow} s"
+
+
 def _stall(summary: OperationSummary | None) -> str:
     stall_s = summary.stall_median_s if summary is not None else None
     return format_seconds(stall_s) if stall_s is not None else ""
@@ -350,7 +359,9 @@ def speedup_words(summary: OperationSummary) -> str:
 def state_words(result: MethodResult) -> str:
     """What became of a method, in words."""
     if result.status == "done":
-        return "verified" if result.verified else "done"
+        found = [(o, words) for o in OPERATIONS if (s := result.of(o)) is not None and (words := groups_words(s))]
+        groups = "".join(f"; {operation} times in two groups: {words}" for operation, words in found)
+        return f"{'verified' if result.verified else 'done'}{groups}"
     if result.status == "cancelled" and result.rounds_done:
         return f"cancelled after {rounds_words(result.rounds_done)}"
     # A library's message may have lines of its own, which would break a table.

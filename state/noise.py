@@ -5,11 +5,12 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from state.plan import Operation, Plan, Trial
+from state.plan import LIMIT, Operation, Plan, Trial
 from state.run import Result
-from state.statistics import MIN_SAMPLES, half_width, outliers, summarise, t_quantile
+from state.statistics import CONFIDENCE, MIN_SAMPLES, half_width, outliers, summarise, t_quantile
 from state.stopping import MIN_ROUNDS, is_settled
-from state.units import share_argument
+from state.two_groups import BY_CHANCE, two_groups
+from state.units import format_seconds, share_argument
 
 #: Half of the intervals wider than this each way make a noisy machine.
 _NOISY: Final = 0.25
@@ -56,12 +57,34 @@ def shaky(plan: Plan, measured: Sequence[tuple[Trial, Result]]) -> Iterator[str]
             f"Half of the intervals are wider than ±{statistics.median(widths):.0%}: this machine is noisy, or the "
             "times are short. More rounds narrow them."
         )
+    yield from _two_groups(times)
     apart = sum(len(outliers(s)) for s in samples)
     if apart:
         yield (
             f"{apart} of {sum(map(len, samples))} trials stand far apart from their other rounds. They count like the "
             "others; the details mark them."
         )
+
+
+def _two_groups(times: Times) -> Iterator[str]:
+    """That a machine looks as if it were in one of two states, with the clearest example.
+
+    Only if more rows look so than chance would explain in one of twenty runs.
+    """
+    all_groups = {kind: two_groups(list(rounds.values())) for kind, rounds in times.items()}
+    found = {kind: groups for kind, groups in all_groups.items() if groups is not None}
+    rows, count = len(times), len(found)
+    fewer = sum(math.comb(rows, k) * BY_CHANCE**k * (1 - BY_CHANCE) ** (rows - k) for k in range(count))
+    if 1 - fewer > 1 - CONFIDENCE:
+        return
+    method, operation = kind = max(found, key=lambda kind: found[kind].slow_s / found[kind].fast_s)
+    name, groups = "plain file" if method == LIMIT else method, found[kind]
+    yield (
+        f"The times of {count} of {rows} rows fall into two groups ({name} {operation}: {groups.fast_count} near "
+        f"{format_seconds(groups.fast_s)} s, {groups.slow_count} near {format_seconds(groups.slow_s)} s). The machine "
+        "seems to be in one of two states, as with busy neighbours or memory that its host takes back; a median then "
+        "says which state is the more frequent."
+    )
 
 
 def _drift(times: Times) -> float | None:

@@ -4,25 +4,25 @@ from typing import Final
 
 import msgspec
 
+from state.fastest_set import fastest_set
 from state.plan import OPERATIONS, Operation
 from state.results import method_results
 from state.run import Run
-from state.statistics import ratio
+from state.statistics import MIN_SAMPLES
 from state.units import format_factor, format_seconds
-from state.verdict import verdict
 
 #: How many methods that may be as fast are named.
 _NAMED: Final = 3
 
 
 class Fastest(msgspec.Struct, frozen=True):
-    """The method with the lowest median of an operation.
+    """The method with the lowest median of those that are not shown to be slower than another.
 
     Attributes:
         operation: Which half.
         method: Its name.
         median_s: Its median time.
-        alike: The others that are not shown to be slower, the fastest first.
+        alike: The others that are not shown to be slower than any, the fastest first.
         second: The next one.
         behind: How many times as long that takes, a ratio of medians.
         estimated: Whether they were measured in several runs.
@@ -38,24 +38,24 @@ class Fastest(msgspec.Struct, frozen=True):
 
 
 def fastest(run: Run, operation: Operation) -> Fastest | None:
-    """The fastest method, where two or more were measured and verified."""
+    """The fastest method; None unless two or more were measured and verified in three rounds or more."""
     found = {
         result.method: (summary.median_s, result.run_id)
         for result in method_results(run)
         if (summary := result.of(operation)) is not None
     }
-    if len(found) < 2:
+    if sum(len(run.rounds_s(method, operation)) >= MIN_SAMPLES for method in found) < 2:
         return None
-    first, second, *_ = ordered = sorted(found, key=lambda method: found[method][0])
-    best_s = run.times_s(first, operation)
-    ratios = {method: ratio(run.times_s(method, operation), best_s) for method in ordered[1:]}
+    ordered = sorted(found, key=lambda method: found[method][0])
+    best, *alike = fastest_set({method: run.rounds_s(method, operation) for method in ordered})
+    second = next(method for method in ordered if method != best)
     return Fastest(
         operation,
-        first,
-        found[first][0],
-        tuple(method for method in ordered[1:] if verdict(ratios[method]) != "slower"),
+        best,
+        found[best][0],
+        tuple(alike),
         second,
-        ratios[second].factor,
+        found[second][0] / found[best][0],
         estimated=len({run_id for _, run_id in found.values()}) > 1,
     )
 

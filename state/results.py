@@ -15,6 +15,7 @@ from state.optimizations import BASELINE
 from state.plan import OPERATIONS, Operation
 from state.run import CacheState, Limits, LoadResult, Result, Run, SaveResult, TrialRecord, trusted
 from state.statistics import Estimate, factor, median_of, outliers, ratio, summarise
+from state.two_groups import two_groups
 from state.verdict import Verdict, verdict
 
 
@@ -45,6 +46,9 @@ class OperationSummary(msgspec.Struct, frozen=True, kw_only=True):
             that it takes to tell were not measured.
         bottleneck_words: The same with its figures, in a sentence without a full stop.
         stall_median_s: Saves of asynchronous methods only: median time until the training loop could go on.
+        fast_group_s: Where the times fall into two groups, the median of the faster one; None where they do not.
+        slow_group_s: The median of the slower one, likewise.
+        slow_group_rounds: How many rounds are in that, likewise.
     """
 
     samples_s: tuple[float, ...]
@@ -68,6 +72,9 @@ class OperationSummary(msgspec.Struct, frozen=True, kw_only=True):
     bottleneck: Cause | None = None
     bottleneck_words: str | None = None
     stall_median_s: float | None = None
+    fast_group_s: float | None = None
+    slow_group_s: float | None = None
+    slow_group_rounds: int | None = None
 
 
 MethodStatus = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -157,6 +164,7 @@ def _summarise(
     faster = -against if against is not None else Estimate(0.0)
     rate_bytes_per_s = logical_bytes * len(samples) / sum(samples)
     saves = [result for result in results if isinstance(result, SaveResult)]
+    groups = two_groups(samples)
     device = [r.cost.device_write_bytes if isinstance(r, SaveResult) else r.cost.device_read_bytes for r in results]
     return OperationSummary(
         samples_s=tuple(samples),
@@ -178,6 +186,9 @@ def _summarise(
         speedup_high=math.exp(faster.high) if faster.high is not None else None,
         verdict_vs_tensorstore=verdict(against) if against is not None else None,
         estimated=bool(reference_s) and not same_run,
+        fast_group_s=groups.fast_s if groups is not None else None,
+        slow_group_s=groups.slow_s if groups is not None else None,
+        slow_group_rounds=groups.slow_count if groups is not None else None,
     )
 
 

@@ -8,7 +8,7 @@ import msgspec
 from state.environment import Environment
 from state.model import Model
 from state.needs import MemoryPlan
-from state.plan import LIMIT, Operation, Plan, Trial
+from state.plan import LIMIT, OPERATIONS, Operation, Plan, Trial
 
 SCHEMA_VERSION: Final = 1
 
@@ -230,8 +230,12 @@ class Run(msgspec.Struct, frozen=True):
 
     def times_s(self, method: str, operation: Operation) -> list[float]:
         """The times of one method and operation that can be trusted, in the order of the rounds."""
-        saves, loads = trusted(self.of(method, "save"), self.of(method, "load"))
-        return [result.time_s for result in (saves if operation == "save" else loads)]
+        return list(self.rounds_s(method, operation).values())
+
+    def rounds_s(self, method: str, operation: Operation) -> dict[tuple[str, int], float]:
+        """The same with the run and the round of each: two methods share a round only if one run measured both."""
+        records = proven(self.of(method, "save"), self.of(method, "load"))[OPERATIONS.index(operation)]
+        return {(r.run_id or self.run_id, r.trial.round): r.result.time_s for r in records if r.result is not None}
 
     @property
     def has_outcome(self) -> bool:
@@ -247,11 +251,20 @@ class Run(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, records=records, status="cancelled")
 
 
-def trusted(saves: Sequence[TrialRecord], loads: Sequence[TrialRecord]) -> tuple[list[SaveResult], list[LoadResult]]:
-    """The results of saves and loads, without the saves of rounds whose load failed or never came.
+def proven(saves: Sequence[TrialRecord], loads: Sequence[TrialRecord]) -> tuple[list[TrialRecord], list[TrialRecord]]:
+    """The saves and loads that have a result, without the saves of rounds whose load failed or never came.
 
     Nobody knows what such a save wrote.
     """
     unproven = {record.trial.round for record in loads if record.status in ("failed", "cancelled")}
-    saved = [r.result for r in saves if isinstance(r.result, SaveResult) and r.trial.round not in unproven]
-    return saved, [r.result for r in loads if isinstance(r.result, LoadResult)]
+    saved = [r for r in saves if isinstance(r.result, SaveResult) and r.trial.round not in unproven]
+    return saved, [r for r in loads if isinstance(r.result, LoadResult)]
+
+
+def trusted(saves: Sequence[TrialRecord], loads: Sequence[TrialRecord]) -> tuple[list[SaveResult], list[LoadResult]]:
+    """What came out of those."""
+    saved, loaded = proven(saves, loads)
+    return (
+        [record.result for record in saved if isinstance(record.result, SaveResult)],
+        [record.result for record in loaded if isinstance(record.result, LoadResult)],
+    )
