@@ -24,8 +24,16 @@ from state.plan import OPERATIONS, Plan, through_cache
 from state.ranking import fastest_lines
 from state.results import MethodResult, OperationSummary, method_results
 from state.run import SCHEMA_VERSION, Failure, Limits, LoadResult, Run, RunStatus, SaveResult, TrialRecord
-from state.statistics import half_width, improvement_percent
-from state.units import format_bytes, format_factor, format_rate, format_seconds, size_argument
+from state.statistics import half_width, improvement
+from state.units import (
+    format_bytes,
+    format_change,
+    format_factor,
+    format_rate,
+    format_seconds,
+    format_share,
+    size_argument,
+)
 
 
 def to_json(run: Run) -> bytes:
@@ -306,29 +314,27 @@ def _memory(result: MethodResult) -> str:
 def _improvement(summary: OperationSummary | None) -> str:
     if summary is None or summary.speedup_vs_tensorstore is None:
         return ""
-    saved = f"{improvement_percent(summary.speedup_vs_tensorstore):+.0f} %"
-    if summary.speedup_low is None:
-        return f"{speedup_words(summary)} ({saved})"
+    saved = format_change(improvement(summary.speedup_vs_tensorstore))
     return f"{speedup_range(summary)} ({saved if is_shown(summary) else summary.verdict_vs_tensorstore or saved})"
 
 
 def is_shown(summary: OperationSummary) -> bool:
-    """Whether the interval says that it differs from TensorStore; not without an interval."""
-    return summary.verdict_vs_tensorstore in ("faster", "slower")
+    """Whether the interval says that it differs from TensorStore (or it is TensorStore); not without an interval."""
+    return summary.verdict_vs_tensorstore in (None, "faster", "slower")
 
 
 def speedup_range(summary: OperationSummary) -> str:
     """``x46.0 [42.1–50.3]`` over TensorStore: the factor with its interval, if it has one."""
     if summary.speedup_low is None or summary.speedup_high is None:
-        return speedup_words(summary)
+        return _speedup(summary)
     low, high = (format_factor(end)[1:] for end in (summary.speedup_low, summary.speedup_high))
-    return f"{speedup_words(summary)} [{low}–{high}]"
+    return f"{_speedup(summary)} [{low}–{high}]"
 
 
 def limit_words(result: MethodResult) -> str:
     """Shares of the device's limit in save and load: ``44 % / 61 %``; empty where it is not known."""
     shares = [summary.limit_fraction if summary is not None else None for summary in (result.save, result.load)]
-    return " / ".join(f"{share:.0%}" if share is not None else "?" for share in shares) if any(shares) else ""
+    return " / ".join(format_share(share) if share is not None else "?" for share in shares) if any(shares) else ""
 
 
 def bound_words(result: MethodResult) -> str:
@@ -350,6 +356,11 @@ def limits_line(run: Run) -> str:
 
 
 def speedup_words(summary: OperationSummary) -> str:
+    """``x46.0`` over TensorStore, ``x1.10?`` where that is not shown to be a difference; empty without a baseline."""
+    return f"{_speedup(summary)}{'' if is_shown(summary) else '?'}"
+
+
+def _speedup(summary: OperationSummary) -> str:
     """``x46.0`` over TensorStore, with its mark if that is an estimate; empty without a baseline."""
     if summary.speedup_vs_tensorstore is None:
         return ""

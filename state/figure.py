@@ -11,12 +11,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from state.export import limits_line, model_line, settings_line, speedup_words
+from state.export import is_shown, limits_line, model_line, settings_line, speedup_words
 from state.limits import limit_s
 from state.optimizations import BASELINE
 from state.results import MethodResult, OperationSummary, method_results
 from state.run import Run
-from state.units import format_bytes, format_factor, format_seconds
+from state.units import format_bytes, format_factor, format_seconds, format_share
 
 # Okabe and Ito's palette, which colour-blind readers tell apart (https://jfly.uni-koeln.de/color/).
 SAVE_COLOUR: Final = "#0072B2"
@@ -24,6 +24,8 @@ LOAD_COLOUR: Final = "#E69F00"
 SIZE_COLOUR: Final = "#009E73"
 _DPI: Final = 150
 _FOOTNOTE_COLUMNS: Final = 150
+#: A whisker is cut at so many times the factor, and at as small a part of it.
+_WIDEST_WHISKER: Final = 3.0
 #: So that no line runs through a label.
 _BEHIND_TEXT: Final = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
 
@@ -117,7 +119,7 @@ def _draw_times(
             spread = [[summary.median_s - summary.low_s], [summary.high_s - summary.median_s]]
             axes.errorbar(summary.median_s, row, xerr=spread, color="black", capsize=3, linewidth=1)
             end = summary.high_s
-        share = f", {summary.limit_fraction:.0%} of limit" if summary.limit_fraction is not None else ""
+        share = f", {format_share(summary.limit_fraction)} of limit" if summary.limit_fraction is not None else ""
         _write(axes, end, row, f"{format_seconds(summary.median_s)}{share}")
     if device_s is not None:
         axes.axvline(device_s, color="black", linewidth=1, linestyle=":")
@@ -141,14 +143,17 @@ def _draw_sizes(axes: Axes, results: Sequence[MethodResult]) -> None:
 
 
 def _draw_improvements(axes: Axes, results: Sequence[MethodResult]) -> None:
-    """Factors on a log scale from 1, so that twice as fast and twice as slow are equally long."""
-    _prepare(axes, results, f"Improvement over {BASELINE} (log scale; right is faster)")
+    """Factors on a log scale from 1, so that twice as fast and twice as slow are equally long.
+
+    What is not shown to differ is a hollow bar.
+    """
+    _prepare(axes, results, f"Improvement over {BASELINE} (log scale; right is faster; hollow: not shown)")
     if not any(result.method == BASELINE and (result.save or result.load) for result in results):
         axes.set_axis_off()
         _write(axes, 0, 0, f"{BASELINE} has no result to compare with")
         return
     axes.set_xscale("log", base=10)
-    widest = 2.0
+    ends = [1.0, 2.0]  # of everything that is drawn
     for row, result in enumerate(results):
         drawn = False
         for summary, colour, offset, hatch in (
@@ -158,25 +163,32 @@ def _draw_improvements(axes: Axes, results: Sequence[MethodResult]) -> None:
             if summary is None or (speedup := summary.speedup_vs_tensorstore) is None:
                 continue
             drawn = True
-            widest = max(widest, speedup, 1 / speedup)
+            hollow = not is_shown(summary)
             axes.barh(
                 row + offset,
                 speedup - 1,
                 left=1,
                 height=0.36,
-                color=colour,
+                facecolor="none" if hollow else colour,
                 hatch=hatch,
-                edgecolor="white",
-                linewidth=0,
+                edgecolor=colour if hollow else "white",
+                linewidth=0.8 if hollow else 0,
             )
-            _write(axes, max(1.0, speedup), row + offset, speedup_words(summary))
+            # An interval of three noisy rounds may reach far beyond everything else.
+            low = max(summary.speedup_low or speedup, speedup / _WIDEST_WHISKER)
+            high = min(summary.speedup_high or speedup, speedup * _WIDEST_WHISKER)
+            if low < high:
+                spread = [[speedup - low], [high - speedup]]
+                axes.errorbar(speedup, row + offset, xerr=spread, color="black", capsize=2, linewidth=1)
+            ends += (low, high)
+            _write(axes, max(1.0, high), row + offset, speedup_words(summary))
         if not drawn:
             _missing(axes, row, result, f"{BASELINE} has no result" if result.save or result.load else "")
-    slowest = min((s.speedup_vs_tensorstore or 1 for r in results for s in (r.save, r.load) if s), default=1.0)
-    axes.set_xlim(min(0.8, slowest * 0.8), widest**1.15 * 1.3)
+    least, most = min(ends), max(ends)
+    axes.set_xlim(least * 0.8, most * (most / least) ** 0.15 * 1.3)
     axes.axvline(1, color="black", linewidth=1)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_factor(value)))
-    if math.log10(widest) > 1:
+    if math.log10(most / least) > 1:
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
         axes.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: format_factor(value)))

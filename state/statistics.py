@@ -233,6 +233,6 @@ def factor(baseline_s: float | None, time_s: float | None) -> float | None:
     return baseline_s / time_s if baseline_s and time_s else None
 
 
-def improvement_percent(speedup: float) -> float:
-    """The same as a share of the baseline's time that is saved: x2 is 50 %, x0.5 is -100 %."""
-    return 100 * (1 - 1 / speedup)
+def improvement(speedup: float) -> float:
+    """The same as a share of the baseline's time that is saved: x2 is 0.5, x0.5 is -1."""
+    return 1 - 1 / speedup

@@ -152,5 +152,20 @@ def format_duration(time_s: float) -> str:
 
 
 def format_factor(factor: float) -> str:
-    """A ratio for people: ``x58.3``."""
-    return f"x{_significant(factor)}"
+    """A ratio for people: ``x58.3``; ``x1.004`` where three digits would say that there is no difference."""
+    return f"x{factor:.3f}" if 1 < factor < 1.005 else f"x{_significant(factor)}"
+
+
+def format_share(share: float) -> str:
+    """A share as a percentage for people: ``44%``; ``0.4%`` and ``99.8%``, which are not none and all."""
+    return f"{100 * share:.{_percent_digits(share)}f}%"
+
+
+def format_change(share: float) -> str:
+    """A change as a percentage for people: ``+98 %``, ``-100 %``, ``+99.8 %``."""
+    return f"{100 * share:+.{_percent_digits(share)}f} %"
+
+
+def _percent_digits(share: float) -> int:
+    """How many digits after the point it takes to tell a share from none and from all; three at most."""
+    return next((digits for digits in range(3) if share in (0, 1) or round(share, 2 + digits) not in (0, 1)), 3)

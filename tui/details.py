@@ -9,7 +9,7 @@ from state.optimizations import BASELINE
 from state.plan import OPERATIONS
 from state.results import MethodResult, OperationSummary
 from state.run import LoadResult, Run, SaveResult, TrialRecord
-from state.units import format_bytes, format_rate, format_seconds
+from state.units import format_bytes, format_rate, format_seconds, format_share
 
 
 def details(run: Run, result: MethodResult, page: str = "") -> str:
@@ -62,7 +62,7 @@ def _summary(summary: OperationSummary) -> Iterator[str]:
     if summary.speedup_vs_tensorstore is not None and summary.verdict_vs_tensorstore is not None:
         yield f"  against {BASELINE}: {speedup_range(summary)}, {summary.verdict_vs_tensorstore}"
     if summary.limit_fraction is not None:
-        yield f"  {summary.limit_fraction:.0%} of the limit, which a plain file of the same bytes reached"
+        yield f"  {format_share(summary.limit_fraction)} of the limit, which a plain file of the same bytes reached"
     if summary.bottleneck_words is not None:
         yield f"  bounded by {summary.bottleneck_words}"
 

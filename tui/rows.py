@@ -6,7 +6,7 @@ from typing import Final, Literal, NamedTuple
 from textual.content import Content
 
 from state.explorer import Explorer
-from state.export import bound_words, is_shown, limit_words, speedup_words
+from state.export import bound_words, limit_words, speedup_words
 from state.optimizations import CELLS, FORMATS
 from state.plan import Operation
 from state.results import MethodResult, OperationSummary
@@ -162,8 +162,7 @@ def _factor(operation: Operation, row: Row, glyphs: Glyphs) -> str:
     summary = _summary(row, operation)
     if summary is None:
         return ""
-    doubt = "" if summary.verdict_vs_tensorstore is None or summary.speedup_low is None or is_shown(summary) else "?"
-    return speedup_words(summary).replace("≈", glyphs.estimate) + doubt
+    return speedup_words(summary).replace("≈", glyphs.estimate)
 
 
 def _rate(operation: Operation, row: Row) -> str:
@@ -207,8 +206,8 @@ _SAVE: Final = Column("save s", 13, lambda row, glyphs: _time("save", row, glyph
 _LOAD: Final = Column("load s", 13, lambda row, glyphs: _time("load", row, glyphs))
 #: The columns that follow, the dearest first, as far as there is room.
 _OPTIONAL: Final = (
-    Column("save x", 8, lambda row, glyphs: _factor("save", row, glyphs)),
-    Column("load x", 8, lambda row, glyphs: _factor("load", row, glyphs)),
+    Column("save x", 9, lambda row, glyphs: _factor("save", row, glyphs)),
+    Column("load x", 9, lambda row, glyphs: _factor("load", row, glyphs)),
     Column("of limit", 9, _limit),
     Column("size", 9, _size),
     Column("c k z", 6, _switches),

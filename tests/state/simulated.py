@@ -2,7 +2,8 @@
 
 import math
 import random
-from collections.abc import Callable, Mapping
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from state.plan import CELL_NAMES, Plan
@@ -43,12 +44,29 @@ ONE_SIDED: Final[Mapping[str, Noise]] = {
 }
 
 
+def _two_state(share: float) -> Noise:
+    """A machine that is slower by eight times its noise in a share of its trials: by half, where the noise is 5 %."""
+    median = statistics.NormalDist().inv_cdf(0.5 / (1 - share))
+    return lambda rng: rng.gauss() + (8 if rng.random() < share else 0) - median
+
+
+#: Noise of a machine that is in one of two states: a neighbour works, or the host has taken memory back.
+TWO_STATE: Final[Mapping[str, Noise]] = {
+    "two states, a fifth slow": _two_state(0.2),
+    "two states, a third slow": _two_state(1 / 3),
+    "two states, nearly half slow": _two_state(0.45),
+}
+ALL_NOISES: Final[Mapping[str, Noise]] = {**NOISES, **ONE_SIDED, **TWO_STATE}
+
+
 def sample(
     rng: random.Random, median_s: float, noise: Noise, size: float, rounds: int, *, drift: float = 0.0
 ) -> list[float]:
     """Times of some rounds around a median; noise of size 0.05 is about 5 %, a drift of 0.1 rises 10 % in all."""
     steps = max(1, rounds - 1)
-    return [median_s * math.exp(size * noise(rng) + drift * (k / steps - 0.5)) for k in range(rounds)]
+    # The heaviest tails would leave the range of a float.
+    logs = (size * noise(rng) + drift * (k / steps - 0.5) for k in range(rounds))
+    return [median_s * math.exp(max(-300.0, min(300.0, log))) for log in logs]
 
 
 def covered(rng: random.Random, noise: Noise, size: float, rounds: int, repeats: int, *, drift: float = 0.0) -> float:
@@ -61,6 +79,35 @@ def covered(rng: random.Random, noise: Noise, size: float, rounds: int, repeats:
         assert found.high is not None
         hits += found.low <= 2.0 <= found.high
     return hits / repeats
+
+
+def table(
+    rng: random.Random,
+    times_s: Sequence[float],
+    noise: Noise,
+    sizes: Sequence[float],
+    rounds: int,
+    *,
+    drift: float = 0.0,
+) -> dict[str, dict[int, float]]:
+    """Times of several methods in the same rounds, each with its own median and size of noise."""
+    rows = enumerate(zip(times_s, sizes, strict=True))
+    return {
+        str(number): dict(enumerate(sample(rng, time_s, noise, size, rounds, drift=drift)))
+        for number, (time_s, size) in rows
+    }
+
+
+def moment(rng: random.Random, deviation: float, noise: float, rounds: int, rows: int = 6) -> list[list[float]]:
+    """Rows of a run whose moment makes all of them a little faster or slower, half of it in common.
+
+    Two of them differ by that: their log ratio has a standard deviation of `deviation`.
+    """
+    common = rng.gauss(0, deviation / 2)
+    return [
+        sample(rng, math.exp(common + rng.gauss(0, deviation / 2)), NOISES["log-normal"], noise, rounds)
+        for _ in range(rows)
+    ]
 
 
 def share(verdicts: list[Verdict], *wanted: Verdict) -> float:

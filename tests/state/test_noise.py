@@ -47,6 +47,24 @@ def test_a_small_drift_changes_no_decision_and_a_method_that_broke_off_hides_non
     assert any(sentence.startswith("Times rose by 40%") for sentence in shaky(Plan(repeats=5), measured(rising)))
 
 
+def test_a_machine_in_two_states_is_said_with_the_clearest_example() -> None:
+    times = {
+        "pytorch": [1.0, 1.5, 1.01, 1.52, 0.99, 1.0],
+        "t5x": [2.0, 2.01, 3.1, 2.0, 3.2, 2.01],
+        "dcp": [*STEADY, 1.0],
+    }
+    sentence, *_ = shaky(Plan(repeats=6), measured(times))
+    assert sentence.startswith(
+        "The times of 4 of 6 rows fall into two groups (t5x save: 4 near 2.00 s, 2 near 3.15 s). The machine seems"
+    )
+
+
+def test_one_row_in_two_groups_of_many_may_be_chance() -> None:
+    times = {f"method-{number}": [*STEADY, 1.0] for number in range(20)} | {"t5x": [2.0, 2.01, 3.1, 2.0, 3.2, 2.01]}
+    rows = [(trial, r) for trial, r in measured(times) if (trial.method, trial.operation) != ("t5x", "load")]
+    assert not any("two groups" in sentence for sentence in shaky(Plan(repeats=6), rows))
+
+
 def test_a_precision_that_is_not_reached_is_said() -> None:
     plan = Plan(repeats=5, precision=0.005)
     (sentence,) = shaky(plan, measured({"pytorch": STEADY}))

@@ -1,21 +1,23 @@
 """Who is the fastest, and what is said of the others."""
 
 import msgspec
+import pytest
 
+from state.fastest_set import fastest_set
 from state.plan import LIMIT, OPERATIONS, Plan
 from state.ranking import fastest, fastest_lines
 from state.run import Run
 from tests.state.factories import run_of
 
+#: Each method has another of these first, since what all share in a round is no difference between them.
 NOISE = (0.99, 1.0, 1.01)
 
 
 def run(repeats: int = 3, **names: float) -> Run:
     plan = Plan(methods=tuple(names), repeats=repeats)
-    noise = NOISE[:repeats]
-    return run_of(
-        plan, {(n, op): [s * x for x in noise] for n, s in (names | {LIMIT: 0.1}).items() for op in OPERATIONS}
-    )
+    noises = [[NOISE[(k + shift) % 3] for k in range(repeats)] for shift in range(len(names) + 1)]
+    rows = zip((names | {LIMIT: 0.1}).items(), noises, strict=True)
+    return run_of(plan, {(n, op): [s * x for x in noise] for (n, s), noise in rows for op in OPERATIONS})
 
 
 def test_the_fastest_is_named_with_how_far_the_next_is_behind() -> None:
@@ -32,9 +34,36 @@ def test_whoever_is_not_shown_to_be_slower_is_named_and_more_are_counted() -> No
     assert save.endswith("; not shown to be slower: dcp, safetensors, jax and 1 more.")
 
 
-def test_without_intervals_nothing_is_shown() -> None:
-    save, _ = fastest_lines(run(repeats=1, pytorch=9.0, direct=1.0))
-    assert save.endswith("; not shown to be slower: pytorch.")
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_fewer_than_three_rounds_name_no_fastest(repeats: int) -> None:
+    assert fastest_lines(run(repeats=repeats, pytorch=9.0, direct=1.0)) == ()
+
+
+def test_a_small_difference_that_is_shown_is_not_told_as_none() -> None:
+    measured = run_of(
+        Plan(methods=("pytorch", "direct", "dcp"), repeats=3),
+        {(n, op): [t] * 3 for n, t in (("pytorch", 1.004), ("direct", 1.0), ("dcp", 2.0)) for op in OPERATIONS},
+    )
+    save, _ = fastest_lines(measured)
+    assert save.endswith("the next, pytorch, takes x1.004 as long.")
+
+
+def test_the_named_one_is_never_shown_to_be_slower() -> None:
+    # The lowest median of a method that is mostly slow: the rounds say that another is faster.
+    times = {
+        "a": [1.0, 1.001, 0.999, 1.0, 1.001],
+        "b": [0.99, 0.99, 0.99, 30.0, 31.0],
+        "c": [1.5, 1.49, 1.5, 1.5, 1.51],
+    }
+    measured = run_of(
+        Plan(methods=("a", "b", "c"), repeats=5), {(n, op): t for n, t in times.items() for op in OPERATIONS}
+    )
+    best = fastest(measured, "save")
+    assert best is not None
+    names = fastest_set({name: measured.rounds_s(name, "save") for name in times})
+    assert (best.method, *best.alike) == tuple(
+        n for n in sorted(times, key=lambda n: sorted(times[n])[2]) if n in names
+    )
 
 
 def test_one_method_is_not_the_fastest_of_anything() -> None:

@@ -13,14 +13,14 @@ from state.statistics import (
     contrast,
     factor,
     half_width,
-    improvement_percent,
+    improvement,
     median_of,
     outliers,
     ratio,
     summarise,
 )
 from state.verdict import verdict
-from tests.state.simulated import NOISES, ONE_SIDED, covered, sample, share
+from tests.state.simulated import ALL_NOISES, NOISES, TWO_STATE, covered, sample, share
 
 times = st.floats(1e-6, 1e6)
 
@@ -53,16 +53,29 @@ def test_intervals_hold_the_truth_as_often_as_they_say(noise: str, rounds: int) 
     assert covered(rng, NOISES[noise], 0.05, rounds, 1000, drift=0.2) >= 0.93
 
 
-@pytest.mark.parametrize("noise", [*NOISES, *ONE_SIDED])
-def test_many_rounds_hold_the_truth_whatever_the_noise(noise: str) -> None:
-    rng = random.Random(noise)
-    assert covered(rng, {**NOISES, **ONE_SIDED}[noise], 0.1, 20, 1000) >= 0.93
+@pytest.mark.parametrize("noise", ALL_NOISES)
+@pytest.mark.parametrize("rounds", [5, 6, 7, 8, 9, 10, 13, 20])
+def test_from_five_rounds_on_intervals_hold_the_truth_whatever_the_noise(noise: str, rounds: int) -> None:
+    # 93 % and, of 1,000 repeats, a standard error
+    assert covered(random.Random(f"{noise}/{rounds}"), ALL_NOISES[noise], 0.05, rounds, 1000) >= 0.922
 
 
-@pytest.mark.parametrize("noise", ONE_SIDED)
-@pytest.mark.parametrize("rounds", [5, 10])
-def test_one_sided_noise_costs_little_of_the_coverage(noise: str, rounds: int) -> None:
-    assert covered(random.Random(f"{noise}/{rounds}"), ONE_SIDED[noise], 0.1, rounds, 1000) >= 0.92
+@pytest.mark.parametrize(("noise", "least"), [("two states, a fifth slow", 0.93), ("two states, a third slow", 0.905)])
+def test_three_rounds_of_a_machine_in_two_states_hold_less(noise: str, least: float) -> None:
+    # In one of 27 cases all three are in the slow state, and nothing in them says so.
+    assert covered(random.Random(noise), TWO_STATE[noise], 0.05, 3, 2000) >= least
+
+
+@pytest.mark.parametrize("noise", [*NOISES, *TWO_STATE])
+@pytest.mark.parametrize("rounds", [7, 10, 20])
+def test_a_ratio_of_different_kinds_of_noise_is_one_of_medians(noise: str, rounds: int) -> None:
+    rng = random.Random(f"kinds/{noise}/{rounds}")
+    gauss = NOISES["log-normal"]
+    ratios = [
+        ratio(sample(rng, 1.0, ALL_NOISES[noise], 0.05, rounds), sample(rng, 1.0, gauss, 0.05, rounds))
+        for _ in range(1000)
+    ]
+    assert sum(not found.is_shown for found in ratios) / 1000 >= 0.93
 
 
 @pytest.mark.parametrize("rounds", [3, 5, 10])
@@ -90,22 +103,40 @@ def test_a_fifth_more_time_is_found_under_five_percent_of_noise() -> None:
     assert share([verdict(ratio(after, before)) for before, after in pairs], "faster") >= 0.9
 
 
-@given(st.lists(times, min_size=3, max_size=10, unique=True))
+@given(st.lists(times, min_size=3, max_size=6, unique=True))
 def test_few_samples_have_the_t_interval_of_scipy_on_logarithms(samples: list[float]) -> None:
     summary = summarise(samples)
     assert summary is not None
     logs = [math.log(sample) for sample in samples]
     low, high = stats.ttest_1samp(logs, 0.0).confidence_interval(0.95)
-    assert summary.low == pytest.approx(min(math.exp(low), summary.median), rel=1e-6)
-    assert summary.high == pytest.approx(max(math.exp(high), summary.median), rel=1e-6)
+    within = samples if len(samples) >= 5 else [summary.median]
+    assert summary.low == pytest.approx(min(math.exp(low), *within), rel=1e-6)
+    assert summary.high == pytest.approx(max(math.exp(high), *within), rel=1e-6)
 
 
-@given(st.lists(times, min_size=11, max_size=40))
-def test_many_samples_have_the_median_interval_of_scipy(samples: list[float]) -> None:
+@given(st.lists(times, min_size=7, max_size=40))
+def test_more_samples_have_an_interval_between_the_sign_tests_of_scipy(samples: list[float]) -> None:
     summary = summarise(samples)
     assert summary is not None
-    interval = stats.quantile_test(samples, p=0.5).confidence_interval(0.95)
-    assert (summary.low, summary.high) == (interval.low, interval.high)
+    assert summary.low is not None
+    assert summary.high is not None
+    wider = stats.quantile_test(samples, p=0.5).confidence_interval(0.96)
+    assert wider.low <= summary.low * (1 + 1e-9)
+    assert summary.high * (1 - 1e-9) <= wider.high
+    ordered = sorted(samples)
+    beyond = ordered.index(wider.low) + ordered.count(wider.low)  # the next one inwards no longer holds 96 %
+    assert beyond >= len(ordered) or summary.low <= ordered[beyond] * (1 + 1e-9)
+
+
+def test_the_interpolation_is_that_of_hettmansperger_and_sheather() -> None:
+    # Of ten: 2 and 9 hold 97.85 %, 3 and 8 89.06 %; (0.9785 - 0.96) / (0.9785 - 0.8906) = 0.2111 of the way in
+    # probability, which is 8 * 0.2111 / (2 + 6 * 0.2111) = 0.517 of the way between the samples.
+    summary = summarise([math.exp(k) for k in range(1, 11)])
+    assert summary is not None
+    assert summary.low is not None
+    assert summary.high is not None
+    assert math.log(summary.low) == pytest.approx(2.517, abs=1e-3)
+    assert math.log(summary.high) == pytest.approx(8.483, abs=1e-3)
 
 
 def test_welchs_interval_is_that_of_scipy_and_of_the_textbook() -> None:
@@ -164,9 +195,9 @@ def test_unknown_values_do_not_count() -> None:
     assert median_of([None]) is None
 
 
-@pytest.mark.parametrize(("speedup", "percent"), [(1, 0), (2, 50), (4, 75), (0.5, -100), (100, 99)])
-def test_an_improvement_is_the_share_of_the_time_that_is_saved(speedup: float, percent: float) -> None:
-    assert improvement_percent(speedup) == pytest.approx(percent)
+@pytest.mark.parametrize(("speedup", "share"), [(1, 0), (2, 0.5), (4, 0.75), (0.5, -1), (100, 0.99)])
+def test_an_improvement_is_the_share_of_the_time_that_is_saved(speedup: float, share: float) -> None:
+    assert improvement(speedup) == pytest.approx(share)
 
 
 @given(times, times)

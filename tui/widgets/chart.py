@@ -6,7 +6,7 @@ from typing import Final
 from textual.content import Content
 from textual.widgets import Static
 
-from state.export import speedup_words
+from state.export import is_shown, speedup_words
 from state.limits import limit_s
 from state.plan import OPERATIONS
 from state.results import MethodResult, OperationSummary
@@ -16,8 +16,9 @@ from tui.charts import Bar, Mark, bar_lines, labels_of
 from tui.views import TITLES, VIEWS, View
 
 #: A glyph for each operation, so that colour is not all that tells them apart.
-_GLYPHS: Final = {"save": "█", "load": "▓", "size": "▒", "limit": "░"}
-_ASCII_GLYPHS: Final = {"save": "#", "load": "=", "size": "+", "limit": "-"}
+#: Pale is what is no method's, and a difference that is not shown.
+_GLYPHS: Final = {"save": "█", "load": "▓", "size": "▒", "pale": "░"}
+_ASCII_GLYPHS: Final = {"save": "#", "load": "=", "size": "+", "pale": "-"}
 _LINES: Final = {False: "│", True: "|"}
 
 
@@ -73,7 +74,7 @@ class Chart(Static):
         mark = Mark(device_s, self._line) if device_s is not None else None
         for bar, text in zip(bars, bar_lines(bars, width=max(10, width - 2), mark=mark), strict=True):
             kind = kinds[bar.glyph]
-            style = "$foreground 60%" if kind == "limit" else f"${kind}"
+            style = "$foreground 60%" if kind == "pale" else f"${kind}"
             parts += [(text[:label_width], "$foreground"), (f"{text[label_width:]}\n", style)]
         return parts
 
@@ -97,10 +98,11 @@ class Chart(Static):
                     bars.append(Bar(result.method, summary.median_s, format_seconds(summary.median_s), glyphs[view]))
                 elif view == "speed-up" and summary.speedup_vs_tensorstore is not None:
                     name = f"{result.method} {operation}"
-                    bars.append(Bar(name, summary.speedup_vs_tensorstore, speedup_words(summary), glyphs[operation]))
+                    glyph = glyphs[operation if is_shown(summary) else "pale"]
+                    bars.append(Bar(name, summary.speedup_vs_tensorstore, speedup_words(summary), glyph))
         device_s = self._limits_s.get(view)
         if bars and device_s is not None:
-            bars.append(Bar("plain file", device_s, format_seconds(device_s), glyphs["limit"]))
+            bars.append(Bar("plain file", device_s, format_seconds(device_s), glyphs["pale"]))
         return bars
 
 
