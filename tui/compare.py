@@ -6,6 +6,7 @@ from typing import Final
 
 from state.comparison import Change, Comparison, Noise
 from state.failed_trials import failed_trials
+from state.plain_text import one_line
 from state.plan import LIMIT
 from state.run import Run
 from state.units import format_factor, format_seconds
@@ -28,8 +29,7 @@ def compare_lines(before: Run, after: Run, found: Comparison) -> list[Line]:
     lines += [[], *_table(found.changes)]
     for label, run in (("A", before), ("B", after)):
         for sentence in itertools.chain.from_iterable(failed_trials(run, label).values()):
-            # A library's message may have lines of its own.
-            lines.append([(" ".join(sentence.split()), "slower")])
+            lines.append([(one_line(sentence), "slower")])
     if found.differences:
         width = max(len(difference.what) for difference in found.differences)
         lines += [[], [("What else differs", "title")]]

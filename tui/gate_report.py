@@ -1,13 +1,11 @@
 """What a gate says, in the forms that services for continuous integration read."""
 
-import re
 from typing import Final
 from xml.etree import ElementTree
 
 from state.gate import Judgement
+from state.plain_text import one_line, without_controls
 
-#: Everything but tab, line ends and what XML 1.0 (section 2.2) and a terminal can show.
-_CONTROLS: Final = re.compile(r"[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 #: GitHub's escaping of the text of a workflow command, the percent sign first.
 _IN_TEXT: Final = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 #: The same of its properties.
@@ -16,14 +14,14 @@ _IN_PROPERTY: Final = {**_IN_TEXT, ":": "%3A", ",": "%2C"}
 
 def sentences(judgement: Judgement) -> list[str]:
     """A line for a person for every reason and every note."""
-    return [" ".join(_clean(sentence).split()) for sentence in (*judgement.reasons, *judgement.notes)]
+    return [one_line(sentence) for sentence in (*judgement.reasons, *judgement.notes)]
 
 
 def junit(judgement: Judgement) -> str:
     """JUnit XML: a test case for every operation of a method, or one with an error where nothing can be judged."""
     suite = ElementTree.Element("testsuite", name="ckpt-tui compare")
     for row in judgement.rows:
-        case = ElementTree.SubElement(suite, "testcase", classname=_clean(row.method), name=row.operation)
+        case = ElementTree.SubElement(suite, "testcase", classname=without_controls(row.method), name=row.operation)
         if row.reasons:
             _result(case, "failure", row.reasons)
     if judgement.refusal:
@@ -35,7 +33,7 @@ def junit(judgement: Judgement) -> str:
     for attribute, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error")):
         suite.set(attribute, str(len(list(suite.iter(tag)))))
     if judgement.notes:
-        ElementTree.SubElement(suite, "system-out").text = _clean("\n".join(judgement.notes))
+        ElementTree.SubElement(suite, "system-out").text = without_controls("\n".join(judgement.notes))
     root = ElementTree.Element("testsuites")
     root.append(suite)
     ElementTree.indent(root)
@@ -46,7 +44,7 @@ def junit(judgement: Judgement) -> str:
 
 def _result(case: ElementTree.Element, tag: str, reasons: tuple[str, ...]) -> None:
     """One result a case, as readers of the format expect: the first reason as its message, all of them as its text."""
-    ElementTree.SubElement(case, tag, message=_clean(reasons[0])).text = _clean("\n".join(reasons))
+    ElementTree.SubElement(case, tag, message=without_controls(reasons[0])).text = without_controls("\n".join(reasons))
 
 
 def github(judgement: Judgement) -> str:
@@ -67,9 +65,4 @@ def _annotation(kind: str, title: str, text: str) -> str:
 
 
 def _escaped(text: str, signs: dict[str, str]) -> str:
-    return "".join(signs.get(sign, sign) for sign in _clean(text))
-
-
-def _clean(text: str) -> str:
-    """Text without control characters: a run may come from a file that anybody wrote."""
-    return _CONTROLS.sub("", text)
+    return "".join(signs.get(sign, sign) for sign in without_controls(text))

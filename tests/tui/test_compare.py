@@ -79,13 +79,13 @@ def test_what_else_differs_is_named_and_nothing_is_said_of_what_does_not() -> No
 
 def test_what_came_back_wrong_is_told_below_the_table() -> None:
     records = tuple(
-        msgspec.structs.replace(r, status="failed", result=None, failure=Failure("other\nbits"))
+        msgspec.structs.replace(r, status="failed", result=None, failure=Failure("other\nbits\x1b[2J"))
         if (r.trial.method, r.trial.operation, r.trial.round) == ("t5x", "load", 2)
         else r
         for r in AFTER.records
     )
     page = shown(BEFORE, msgspec.structs.replace(AFTER, records=records))
-    assert "\nt5x load failed in B in 1 of 5 rounds and was not verified: other bits.\n" in page
+    assert "\nt5x load failed in B in 1 of 5 rounds and was not verified: other bits[2J.\n" in page
     assert "failed" not in shown()
 
 
