@@ -80,29 +80,18 @@ class Comparison(msgspec.Struct, frozen=True):
     changes: tuple[Change, ...]
     differences: tuple[Difference, ...]
 
-    def unjudged(self, share: float) -> tuple[Change, ...]:
-        """What A measured of methods and nobody can tell whether it is slower by more than a share in B."""
-        return tuple(
-            change
-            for change in self.changes
-            if change.method != LIMIT
-            and change.before_s is not None
-            and change.verdict == "cannot tell"
-            and (change.high is None or change.high > 1 + share or change.refused)
-        )
 
-    def slower_than(self, share: float) -> tuple[Change, ...]:
-        """Methods that are shown to be slower and are so by more than a share of the first run's time."""
-        slower = [change for change in self.changes if change.verdict == "slower" and change.method != LIMIT]
-        return tuple(change for change in slower if change.ratio is not None and change.ratio > 1 + share)
-
-
-def compare(before: Run, after: Run) -> Comparison:
+def compare(before: Run, after: Run, *, across: bool = False) -> Comparison:
     """Hold a run against an earlier one.
 
     The intervals are those of the two runs' rounds. What is not the same in the two moments (other programs, heat, a
     disk that fills) is in the difference and in no interval; two runs of the same thing show how much that is
     (`ckpt-tui aa`).
+
+    Args:
+        before: Run A.
+        after: Run B.
+        across: Compare times also where the models differ in size, or the rules for saves or loads differ.
     """
     methods = (*dict.fromkeys((*before.plan.methods, *after.plan.methods)), LIMIT)
     changes = tuple(
@@ -111,7 +100,7 @@ def compare(before: Run, after: Run) -> Comparison:
             operation,
             before.times_s(method, operation),
             after.times_s(method, operation),
-            _incomparable(before, after, operation),
+            "" if across else _incomparable(before, after, operation),
         )
         for method in methods
         for operation in OPERATIONS

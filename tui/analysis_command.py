@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tui.rows import Glyphs
 
 _FILE_WIDTH: Final = 100
+#: Formats of `compare` that report the judgement of a gate.
+_GATE_FORMATS: Final = ("junit", "github")
 _REFERENCE: Final = f"{RUN_REFERENCE} A .json file of an exported run will do, too."
 
 
@@ -85,38 +87,63 @@ def why(runs: tuple[str, ...], output: str) -> int:
     "limit",
     type=Parsed("percentage", parse_share),
     metavar="PERCENT",
-    help="Exit with 1 if a method is shown to be slower by more than this, or nobody can tell.",
+    help="Judge B: exit with 1 if a method is slower than in A by more than this, failed, is missing or in doubt.",
 )
-@json_format_option
-def compare(before: str, after: str, limit: float | None, output: str) -> int:
-    """Hold run B (the last one) against run A (the baseline).
+@click.option(
+    "--across", is_flag=True, help="Compare runs of different machines, models or settings, too; the result says so."
+)
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["table", "json", *_GATE_FORMATS]),
+    default="table",
+    show_default=True,
+    help="Format of the output; junit and github need --fail-if-slower.",
+)
+def compare(before: str, after: str, limit: float | None, across: bool, output: str) -> int:
+    """Compare run B (default: last) with run A (default: baseline).
 
-    A change is slower or faster if its 95 % interval excludes that there is none. Exit status: 0; 1 with
-    --fail-if-slower if a method is shown to be slower by more than that, if it was not measured in B, or if its
-    interval is too wide to tell; 2 if the request was wrong.
+    A change is slower or faster if its 95 % interval excludes that there is none. Exit status: 0; 2 if the request
+    was wrong. With --fail-if-slower: 0 only if everything that A measured was judged in B and nothing is slower by more
+    than PERCENT; 1 if something is, if a trial in B failed, or if a method is missing or cannot be judged; 2 if nothing
+    can be judged, or the runs are of different machines, models or settings and --across is not given.
     """
     from state import comparison
+    from state.gate import judge
     from state.noise_floor import noise_floor
-    from tui.compare import compare_lines, floor_lines, increase_words
+    from tui import gate_report
+    from tui.compare import compare_lines, floor_lines
 
+    if limit is None and output in _GATE_FORMATS:
+        raise RequestError(f"--format {output} reports what --fail-if-slower found", "give that option, too")
     old, new = _find(before), _find(after)
     if old.run_id == new.run_id:
         raise RequestError(f"both are the run {old.run_id}", "name two runs; ckpt-tui history lists them")
-    found = comparison.compare(old, new)
+    found = comparison.compare(old, new, across=across)
+    judgement = judge(old, new, limit, across=across) if limit is not None else None
     floor = None
     with contextlib.suppress(HistoryError), opened_history() as kept:  # two files can be compared without a history
         floor = noise_floor(kept, new)
-    slower = found.slower_than(limit) if limit is not None else ()
-    unjudged = found.unjudged(limit) if limit is not None else ()
     if output == "json":
-        _print_json({**msgspec.structs.asdict(found), "noise_floor": floor})
+        document = {**msgspec.structs.asdict(found), "noise_floor": floor}
+        if judgement is not None:
+            document["gate"] = {
+                "fail_if_slower": limit,
+                "exit_status": judgement.exit_status,
+                "reasons": judgement.reasons,
+                "notes": judgement.notes,
+            }
+        _print_json(document)
+    elif judgement is not None and output in _GATE_FORMATS:
+        with standard_output():
+            click.echo((gate_report.junit if output == "junit" else gate_report.github)(judgement))
     else:
         _print(_console()[0], [*compare_lines(old, new, found), *floor_lines(floor)])
-    for change in slower:
-        click.echo(f"ckpt-tui: {change.method} {change.operation} is {increase_words(change)}", err=True)
-    for change in unjudged:
-        click.echo(f"ckpt-tui: {change.method} {change.operation} cannot be judged: {change.why}", err=True)
-    return 1 if slower or unjudged else 0
+    if judgement is None:
+        return 0
+    for sentence in gate_report.sentences(judgement):
+        click.echo(f"ckpt-tui: {sentence}", err=True)
+    return judgement.exit_status
 
 
 @click.command()
@@ -125,7 +152,7 @@ def compare(before: str, after: str, limit: float | None, output: str) -> int:
 @click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
 @json_format_option
 def aa(*, pairs: int, quiet: bool, output: str, **options: Any) -> int:
-    """Measure the same thing twice: what noise does here by itself.
+    """Run the same benchmark twice to measure this machine's noise.
 
     The runs are kept in the history with the tag aa, and later comparisons of the same model under the same rules in
     this folder quote them. Exit status: 0, 1 if a method failed, 2 if the request was wrong, 128 + N stopped by signal

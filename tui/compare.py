@@ -1,14 +1,17 @@
 """Two runs side by side, as text."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from state.comparison import Change, Comparison, Noise
+from state.failed_trials import failed_trials
+from state.plain_text import one_line
 from state.plan import LIMIT
 from state.run import Run
 from state.units import format_factor, format_seconds
-from tui.pieces import Line, Piece
-from tui.words import change_words
+from tui.pieces import Line, Meaning, Piece
+from tui.words import factor_words
 
 _TIME_WIDTH: Final = 8
 
@@ -23,9 +26,10 @@ def compare_lines(before: Run, after: Run, found: Comparison) -> list[Line]:
     """
     lines: list[Line] = [[(summary(found), "strong")]]
     lines += [[(f"{label}  {run.run_id}  {_where(run)}", "dim")] for label, run in (("A", before), ("B", after))]
-    width = max((len(_name(change)) for change in found.changes), default=0)
-    head = f"{'':<{width}}{'A, s':>{_TIME_WIDTH}}{'B, s':>{_TIME_WIDTH}} B against A, 95 % interval"
-    lines += [[], [(head, "dim")], *(_change(change, width) for change in found.changes)]
+    lines += [[], *_table(found.changes)]
+    for label, run in (("A", before), ("B", after)):
+        for sentence in itertools.chain.from_iterable(failed_trials(run, label).values()):
+            lines.append([(one_line(sentence), "slower")])
     if found.differences:
         width = max(len(difference.what) for difference in found.differences)
         lines += [[], [("What else differs", "title")]]
@@ -67,21 +71,27 @@ def _name(change: Change) -> str:
     return f"{'plain file' if change.method == LIMIT else change.method} {change.operation}"
 
 
-def _change(change: Change, width: int) -> Line:
-    words = [format_seconds(time_s) if time_s is not None else "" for time_s in (change.before_s, change.after_s)]
-    times = "".join(f"{word:>{_TIME_WIDTH}}" for word in words)
-    return [(f"{_name(change):<{width}}", "plain"), (f"{times} ", "strong"), _verdict(change)]
+def _table(changes: Sequence[Change]) -> Iterator[Line]:
+    """A row for each change: both times, the factor in the one direction that factors have, and what is shown."""
+    width = max((len(_name(change)) for change in changes), default=0)
+    factors = [_factor(change) for change in changes]
+    factor_width = max(map(len, factors), default=0)
+    head = f"{'':<{width}}{'A, s':>{_TIME_WIDTH}}{'B, s':>{_TIME_WIDTH}}  B's time over A's, 95 % interval"
+    yield [(head, "dim")]
+    for change, factor in zip(changes, factors, strict=True):
+        words = [format_seconds(time_s) if time_s is not None else "" for time_s in (change.before_s, change.after_s)]
+        times = "".join(f"{word:>{_TIME_WIDTH}}" for word in words)
+        row: list[Piece] = [(f"{_name(change):<{width}}", "plain"), (f"{times}  ", "strong")]
+        if factor:
+            shown: Meaning = change.verdict if change.verdict in ("faster", "slower") else "dim"
+            yield [*row, (f"{factor:<{factor_width}}  ", shown), (change.verdict, shown)]
+        else:
+            yield [*row, (change.why, "dim")]
 
 
-def _verdict(change: Change) -> Piece:
-    if change.estimate is None or change.refused:
-        return change.why, "dim"
-    return change_words(change.estimate)
-
-
-def increase_words(change: Change) -> str:
-    """``18 % slower`` for a change that is."""
-    return f"{100 * ((change.ratio or 1) - 1):.0f} % slower"
+def _factor(change: Change) -> str:
+    """``x1.08 (0.93–1.25)``; empty where a factor would mean nothing."""
+    return factor_words(change.estimate) if change.estimate is not None and not change.refused else ""
 
 
 def noise_lines(noise: Noise) -> Iterator[Line]:
@@ -98,8 +108,9 @@ def noise_lines(noise: Noise) -> Iterator[Line]:
         ]
         yield [
             (
-                f"Between two runs there, a change below {format_factor(noise.large)} may be that, whatever its "
-                "interval says: intervals know the noise within a run only.",
+                f"Between two runs there, a factor from {format_factor(1 / noise.large)} to "
+                f"{format_factor(noise.large)} may be that, whatever its interval says: intervals know the noise "
+                "within a run only.",
                 "plain",
             )
         ]

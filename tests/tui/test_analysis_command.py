@@ -79,25 +79,12 @@ def test_compare_takes_references_and_its_exit_status_is_for_scripts() -> None:
     slower = ckpt_tui("compare", "baseline", "last~1", "--fail-if-slower", "10%")
     assert slower.returncode == 1
     assert "2 slower" in slower.stdout
-    assert "pytorch save is 20 % slower" in slower.stderr
+    assert "pytorch save is slower, its median by more than 10%: B takes x1.20 (" in slower.stderr
     assert ckpt_tui("compare", "baseline", "last~1", "--fail-if-slower", "30%").returncode == 0
     assert ckpt_tui("compare", "last~1", "baseline", "--fail-if-slower", "10%").returncode == 0
     document = json.loads(ckpt_tui("compare", "baseline", "last~1", "--format", "json").stdout)
     assert [c["verdict"] for c in document["changes"] if c["method"] == "pytorch"] == ["slower", "slower"]
     assert document["noise_floor"] is None
-
-
-@pytest.mark.usefixtures("runs")
-def test_a_gate_does_not_pass_what_nobody_can_tell(tmp_path: Path) -> None:
-    plan = Plan(methods=("tensorstore",), repeats=5)
-    other = named(run_of(plan, {("tensorstore", op): STEADY for op in ("save", "load")}), 5)
-    path = tmp_path / "other.json"
-    write_export(other, path)
-    gate = ckpt_tui("compare", "baseline", path, "--fail-if-slower", "10%")
-    assert gate.returncode == 1
-    assert "pytorch save cannot be judged: not measured in B" in gate.stderr
-    assert ckpt_tui("compare", "baseline", path).returncode == 0
-    assert_refused(ckpt_tui("compare", "baseline", "baseline"), "both are the run")
 
 
 @pytest.mark.usefixtures("runs")
@@ -107,6 +94,7 @@ def test_compare_takes_files_and_refuses_what_is_none(tmp_path: Path) -> None:
     shown = ckpt_tui("compare", "baseline", path)
     assert shown.returncode == 0, shown.stderr
     assert "2 faster" in shown.stdout
+    assert_refused(ckpt_tui("compare", "baseline", "baseline"), "both are the run")
     assert_refused(ckpt_tui("compare", "baseline", tmp_path / "none.json"), "none.json")
     assert_refused(ckpt_tui("compare", "nonesuch"), "nonesuch")
     assert_refused(ckpt_tui("compare", "--fail-if-slower", "10"), "10", "%")

@@ -1,0 +1,59 @@
+"""What holds for every judgement of a gate; `tests/tui/test_gate.py` has the cases of docs/gate.md."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from state.comparison import compare
+from state.gate import judge
+from state.plan import LIMIT, Plan
+from state.run import Run
+from tests.state.factories import run_of
+
+#: Times that a trial may take, in seconds.
+TIMES_S = st.floats(1e-3, 1e3)
+SHARES = st.floats(0, 100)
+
+
+@st.composite
+def runs(draw: st.DrawFn) -> Run:
+    """A run of one or two methods with up to five rounds of any times; some are not measured at all."""
+    methods = tuple(draw(st.sets(st.sampled_from(("pytorch", "t5x")), min_size=1)))
+    times = {
+        (method, operation): draw(st.lists(TIMES_S, max_size=5))
+        for method in (*methods, LIMIT)
+        for operation in ("save", "load")
+    }
+    return run_of(Plan(methods=methods, repeats=5), times)
+
+
+@given(runs(), runs(), SHARES, SHARES)
+def test_a_higher_limit_never_fails_what_a_lower_one_lets_pass(
+    before: Run, after: Run, one: float, other: float
+) -> None:
+    low, high = (judge(before, after, share) for share in sorted((one, other)))
+    assert high.exit_status <= low.exit_status
+    failing = [{(row.method, row.operation) for row in found.rows if row.reasons} for found in (low, high)]
+    assert failing[1] <= failing[0]
+
+
+@given(runs(), runs(), SHARES)
+def test_what_passes_was_judged_row_by_row(before: Run, after: Run, share: float) -> None:
+    judgement = judge(before, after, share)
+    changes = [change for change in compare(before, after).changes if change.method != LIMIT]
+    measured = {(c.method, c.operation) for c in changes if c.before_s is not None}
+    if judgement.exit_status == 0:
+        assert {(row.method, row.operation) for row in judgement.rows} == measured != set()
+        assert all(change.after_s is not None for change in changes if change.before_s is not None)
+        assert not any(c.verdict == "slower" and c.ratio is not None and c.ratio > 1 + share for c in changes)
+
+
+@given(runs(), SHARES)
+def test_a_run_is_never_slower_than_itself(run: Run, share: float) -> None:
+    assert not any("is slower" in reason for reason in judge(run, run, share).reasons)
+
+
+def test_the_device_is_nobodys_regression() -> None:
+    plan = Plan(methods=("pytorch",), repeats=3)
+    times = {(method, op): [1.0, 1.02, 0.98] for method in ("pytorch", LIMIT) for op in ("save", "load")}
+    slow_device = {kind: [3 * s if kind[0] == LIMIT else s for s in samples] for kind, samples in times.items()}
+    assert judge(run_of(plan, times), run_of(plan, slow_device), 0.1).exit_status == 0
