@@ -52,6 +52,10 @@ class BetweenRuns(msgspec.Struct, frozen=True):
         return Estimate(change.value, change.value - low, change.value + high)
 
 
+#: Where no pair of equal runs was measured.
+ASSUMED: Final = BetweenRuns()
+
+
 def between_runs(pairs: Sequence[Rows]) -> BetweenRuns:
     """What pairs of equal runs show.
 
@@ -62,7 +66,7 @@ def between_runs(pairs: Sequence[Rows]) -> BetweenRuns:
     """
     excesses = [statistics.fmean(found) for rows in pairs if (found := _excesses(rows))]
     if not excesses:
-        return BetweenRuns()
+        return ASSUMED
     measured, count = statistics.fmean(excesses), len(excesses)
     moderated = (_ASSUMED_PAIRS * ASSUMED_DEVIATION**2 + count * max(0.0, measured)) / (_ASSUMED_PAIRS + count)
     return BetweenRuns(math.sqrt(max(measured, moderated)), count)

@@ -1,12 +1,12 @@
 """Two runs side by side: what changed, whether that is shown, and what differs between them besides."""
 
 import math
-import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from state.between_runs import ASSUMED, BetweenRuns, Rows
 from state.environment import Environment
 from state.model import Model
 from state.plan import LIMIT, OPERATIONS, Operation
@@ -73,24 +73,23 @@ class Comparison(msgspec.Struct, frozen=True):
         changes: Every operation of every method that was measured in either run, and at last the limit: what storage
             bounds moves with it.
         differences: What differs in plan, model and environment.
+        between: What equal runs differ by besides the noise of their rounds; every interval has it in it.
     """
 
     before: str
     after: str
     changes: tuple[Change, ...]
     differences: tuple[Difference, ...]
+    between: BetweenRuns = ASSUMED
 
 
-def compare(before: Run, after: Run, *, across: bool = False) -> Comparison:
-    """Hold a run against an earlier one.
-
-    The intervals are those of the two runs' rounds. What is not the same in the two moments (other programs, heat, a
-    disk that fills) is in the difference and in no interval; two runs of the same thing show how much that is
-    (`ckpt-tui aa`).
+def compare(before: Run, after: Run, *, between: BetweenRuns = ASSUMED, across: bool = False) -> Comparison:
+    """Compare a run with an earlier one.
 
     Args:
         before: Run A.
         after: Run B.
+        between: What equal runs differ by besides the noise of their rounds, which is in every interval, too.
         across: Compare times also where the models differ in size, or the rules for saves or loads differ.
     """
     methods = (*dict.fromkeys((*before.plan.methods, *after.plan.methods)), LIMIT)
@@ -100,41 +99,23 @@ def compare(before: Run, after: Run, *, across: bool = False) -> Comparison:
             operation,
             before.times_s(method, operation),
             after.times_s(method, operation),
+            between,
             "" if across else _incomparable(before, after, operation),
         )
         for method in methods
         for operation in OPERATIONS
         if before.times_s(method, operation) or after.times_s(method, operation)
     )
-    return Comparison(before.run_id, after.run_id, changes, tuple(_differences(before, after)))
+    return Comparison(before.run_id, after.run_id, changes, tuple(_differences(before, after)), between)
 
 
-class Noise(msgspec.Struct, frozen=True):
-    """What runs of the same thing differ by, which is nothing but noise.
-
-    Attributes:
-        pairs: How many pairs of runs.
-        changes: Every comparison of a method's saves or loads in them.
-        counted: How many of those have a ratio.
-        typical: The median of how many times the slower took of the faster; None without any.
-        large: The 95th percentile of the same, or the largest where there are fewer than twenty.
-    """
-
-    pairs: int
-    changes: tuple[Change, ...]
-    counted: int
-    typical: float | None
-    large: float | None
-
-
-def noise_between(comparisons: Sequence[Comparison]) -> Noise:
-    """What comparisons of runs with equal plans show."""
-    changes = tuple(change for found in comparisons for change in found.changes if change.method != LIMIT)
-    factors = sorted(max(change.ratio, 1 / change.ratio) for change in changes if change.ratio is not None)
-    if not factors:
-        return Noise(len(comparisons), changes, 0, None, None)
-    large = factors[math.ceil(0.95 * len(factors)) - 1]
-    return Noise(len(comparisons), changes, len(factors), statistics.median(factors), large)
+def rows_of(before: Run, after: Run) -> Rows:
+    """The times of every operation of every method in both runs, for `state.between_runs`."""
+    return [
+        (before.times_s(method, operation), after.times_s(method, operation))
+        for method in before.plan.methods
+        for operation in OPERATIONS
+    ]
 
 
 def _incomparable(before: Run, after: Run, operation: Operation) -> str:
@@ -147,12 +128,19 @@ def _incomparable(before: Run, after: Run, operation: Operation) -> str:
     return f"{operation}s are {rules[0]} in A and {rules[1]} in B" if rules[0] != rules[1] else ""
 
 
-def _change(method: str, operation: Operation, old: Sequence[float], new: Sequence[float], refusal: str) -> Change:
+def _change(
+    method: str,
+    operation: Operation,
+    old: Sequence[float],
+    new: Sequence[float],
+    between: BetweenRuns,
+    refusal: str,
+) -> Change:
     before_s, after_s = median_of(old), median_of(new)
     if before_s is None or after_s is None:
         which = "A" if before_s is None else "B"
         return Change(method, operation, before_s, after_s, None, None, None, "cannot tell", f"not measured in {which}")
-    change = ratio(new, old)
+    change = between.widen(ratio(new, old))
     low, high = (Estimate(end).factor if end is not None else None for end in (change.low, change.high))
     found = verdict(change) if not refusal else "cannot tell"
     why = refusal

@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from state.between_runs import ASSUMED, BetweenRuns
 from state.comparison import Change, compare
 from state.errors import RequestError
 from state.failed_trials import FailedTrials, failed_trials
@@ -54,7 +55,7 @@ class Judgement(msgspec.Struct, frozen=True):
         return 1 if self.reasons else 0
 
 
-def judge(before: Run, after: Run, share: float, *, across: bool = False) -> Judgement:
+def judge(before: Run, after: Run, share: float, *, between: BetweenRuns = ASSUMED, across: bool = False) -> Judgement:
     """Whether run B passes: nothing failed in it, and nothing that A measured is slower, missing or in doubt.
 
     A row passes if its interval can tell and does not show it to be slower, or its median is at most `share` above
@@ -64,9 +65,12 @@ def judge(before: Run, after: Run, share: float, *, across: bool = False) -> Jud
         before: Run A.
         after: Run B.
         share: How much slower a method may be: 0.1 is 10 %.
+        between: What equal runs differ by besides the noise of their rounds, as `state.comparison.compare` takes it.
         across: Judge runs of different machines, models or settings, too.
     """
-    changes = [change for change in compare(before, after, across=across).changes if change.method != LIMIT]
+    changes = [
+        change for change in compare(before, after, between=between, across=across).changes if change.method != LIMIT
+    ]
     measured = [change for change in changes if change.before_s is not None]
     failed = failed_trials(after, "B")
     differences = not_in_common(before, after)

@@ -18,6 +18,13 @@ def _training_state(run: Run) -> str:
     return "weights and optimizer" if run.plan.with_optimizer else "weights alone"
 
 
+def _switched_on(run: Run, switch: str) -> str:
+    """The value of a switch; empty where no method of the run has it on."""
+    settings = filter(None, (run.plan.optimizations(method) for method in run.plan.methods))
+    value = next((value for found in settings if (value := getattr(found, switch)) is not None), None)
+    return "" if value is None else size_argument(value) if switch == "chunk_bytes" else str(value)
+
+
 #: What it is called -> what a run has of it in words; an empty text is unknown.
 _GROUNDS: Final[dict[str, Callable[[Run], str]]] = {
     "machine": lambda run: run.environment.hostname,
@@ -27,9 +34,9 @@ _GROUNDS: Final[dict[str, Callable[[Run], str]]] = {
     "tensors": _tensors,
     "training state": _training_state,
     "device": lambda run: run.plan.device,
-    "codec": lambda run: str(run.plan.codec),
-    "chunk size": lambda run: size_argument(run.plan.chunk_bytes),
-    "concurrency": lambda run: str(run.plan.concurrency),
+    "codec": lambda run: _switched_on(run, "codec"),
+    "chunk size": lambda run: _switched_on(run, "chunk_bytes"),
+    "concurrency": lambda run: _switched_on(run, "concurrency"),
     "storage folder": lambda run: run.environment.storage,
     "file system": lambda run: run.environment.filesystem.type.replace("unknown", ""),
     "disk": lambda run: run.environment.filesystem.source,

@@ -18,7 +18,6 @@ from tui.plan_options import Parsed, make_plan, plan_options
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from state.comparison import Comparison
     from state.run import Run
     from tui.rows import Glyphs
 
@@ -109,6 +108,7 @@ def compare(before: str, after: str, limit: float | None, across: bool, output: 
     can be judged, or the runs are of different machines, models or settings and --across is not given.
     """
     from state import comparison
+    from state.between_runs import ASSUMED
     from state.gate import judge
     from state.noise_floor import noise_floor
     from tui import gate_report
@@ -119,11 +119,12 @@ def compare(before: str, after: str, limit: float | None, across: bool, output: 
     old, new = _find(before), _find(after)
     if old.run_id == new.run_id:
         raise RequestError(f"both are the run {old.run_id}", "name two runs; ckpt-tui history lists them")
-    found = comparison.compare(old, new, across=across)
-    judgement = judge(old, new, limit, across=across) if limit is not None else None
     floor = None
     with contextlib.suppress(HistoryError), opened_history() as kept:  # two files can be compared without a history
         floor = noise_floor(kept, new)
+    between = floor.between if floor is not None else ASSUMED
+    found = comparison.compare(old, new, between=between, across=across)
+    judgement = judge(old, new, limit, between=between, across=across) if limit is not None else None
     if output == "json":
         document = {**msgspec.structs.asdict(found), "noise_floor": floor}
         if judgement is not None:
@@ -159,32 +160,38 @@ def aa(*, pairs: int, quiet: bool, output: str, **options: Any) -> int:
     N.
     """
     from backends.methods import registry
-    from state.comparison import compare as compare_runs
-    from state.comparison import noise_between
+    from state.noise_floor import Pair, compare_equal, equal_pairs, noise_between
     from state.results import all_verified
     from tui.compare import compare_lines, noise_lines
     from tui.headless import measure_here
 
     plan = make_plan(entries=registry.entries(), **options)
-    found: list[Comparison] = []
-    lines: list[Line] = []
+    measured: list[Pair] = []
+    known: list[Pair] = []
     stopped_by, complete = None, True
-    while len(found) < pairs and stopped_by is None:
+    while len(measured) < pairs and stopped_by is None:
         if not quiet:
-            click.echo(f"pair {len(found) + 1} of {pairs}: two equal runs", err=True)
+            click.echo(f"pair {len(measured) + 1} of {pairs}: two equal runs", err=True)
         before, stopped_by = measure_here(plan, quiet=quiet, history=True)
         if stopped_by is None:
             after, stopped_by = measure_here(plan, quiet=quiet, history=True)
         if stopped_by is not None:
             break
+        if not measured:
+            with contextlib.suppress(HistoryError), opened_history() as kept:
+                known = equal_pairs(kept, before)
         _tag(before, after)
         complete = complete and all_verified(before) and all_verified(after)
-        found.append(compare_runs(before, after))
-        lines += [*compare_lines(before, after, found[-1]), []]
-    noise = noise_between(found)
+        measured.append((before, after))
+    noise, comparisons = noise_between(measured, known), compare_equal(measured, known)
     if output == "json":
-        _print_json({"noise": noise, "comparisons": found})
+        _print_json({"noise": noise, "comparisons": comparisons})
     else:
+        lines = [
+            line
+            for pair, found in zip(measured, comparisons, strict=True)
+            for line in [*compare_lines(*pair, found), []]
+        ]
         _print(_console()[0], [*lines, *noise_lines(noise)])
     if stopped_by is not None:
         return 128 + stopped_by

@@ -57,8 +57,8 @@ from tui.themes import THEME_NAMES, THEMES
 if TYPE_CHECKING:
     from backends.launcher import Launcher
     from backends.methods.registry import Entry
-    from state.comparison import Noise
     from state.history import History
+    from state.noise_floor import Noise
     from state.run import Run
     from tui.screens.history import HistoryScreen
     from tui.screens.question import Question

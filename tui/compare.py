@@ -4,12 +4,14 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from state.comparison import Change, Comparison, Noise
+from state.between_runs import ASSUMED
+from state.comparison import Change, Comparison
 from state.failed_trials import failed_trials
+from state.noise_floor import Noise
 from state.plain_text import one_line
 from state.plan import LIMIT
 from state.run import Run
-from state.units import format_factor, format_seconds
+from state.units import format_factor, format_seconds, format_share
 from tui.pieces import Line, Meaning, Piece
 from tui.words import factor_words
 
@@ -45,7 +47,8 @@ def compare_lines(before: Run, after: Run, found: Comparison) -> list[Line]:
 def floor_lines(floor: Noise | None) -> list[Line]:
     """What belongs below a comparison: what noise between equal runs does there, or how to find out."""
     if floor is None:
-        return [[("Intervals know the noise within a run; ckpt-tui aa shows the noise between runs here.", "dim")]]
+        assumed = format_share(ASSUMED.deviation)
+        return [[(f"The intervals allow for {assumed} of noise between runs; ckpt-tui aa measures it here.", "dim")]]
     return [[], *noise_lines(floor)]
 
 
@@ -108,9 +111,8 @@ def noise_lines(noise: Noise) -> Iterator[Line]:
         ]
         yield [
             (
-                f"Between two runs there, a factor from {format_factor(1 / noise.large)} to "
-                f"{format_factor(noise.large)} may be that, whatever its interval says: intervals know the noise "
-                "within a run only.",
+                f"Beyond what the noise within the runs explains, equal runs differ by "
+                f"{format_share(noise.between.deviation)} (standard deviation), which the intervals allow for.",
                 "plain",
             )
         ]

@@ -1,7 +1,8 @@
 import msgspec
 import pytest
 
-from state.comparison import Change, compare, noise_between
+from state.comparison import Change, compare
+from state.noise_floor import noise_between
 from state.plan import LIMIT, Operation, Plan
 from state.run import Run
 from tests.state.factories import ENVIRONMENT, MODEL, run_of
@@ -57,12 +58,12 @@ def test_the_limit_of_the_device_stands_beside_the_methods() -> None:
 
 
 def test_equal_runs_show_what_noise_does() -> None:
-    noise = noise_between([compare(measured(), measured(times=t)) for t in (1.0, 1.02, 1.1)])
+    noise = noise_between([(measured(), measured(times=t)) for t in (1.0, 1.02, 1.1)])
     assert (noise.pairs, len(noise.changes)) == (3, 6)
     assert noise.typical == pytest.approx(1.02)
     assert noise.large == pytest.approx(1.1)
     assert noise_between([]).typical is None
-    many = noise_between([compare(measured(), measured(times=1 + k / 100)) for k in range(20)])
+    many = noise_between([(measured(), measured(times=1 + k / 100)) for k in range(20)])
     assert many.counted == 40
     assert many.large == pytest.approx(1.18)  # two of forty are above it
 

@@ -53,10 +53,8 @@ def test_a_machine_in_two_states_is_said_with_the_clearest_example() -> None:
         "t5x": [2.0, 2.01, 3.1, 2.0, 3.2, 2.01],
         "dcp": [*STEADY, 1.0],
     }
-    sentence, *_ = shaky(Plan(repeats=6), measured(times))
-    assert sentence.startswith(
-        "The times of 4 of 6 rows fall into two groups (t5x save: 4 near 2.00 s, 2 near 3.15 s). The machine seems"
-    )
+    words = "The times of 4 of 6 rows fall into two groups (t5x save: 4 near 2.00 s, 2 near 3.15 s). The machine seems"
+    assert any(sentence.startswith(words) for sentence in shaky(Plan(repeats=6), measured(times)))
 
 
 def test_one_row_in_two_groups_of_many_may_be_chance() -> None:

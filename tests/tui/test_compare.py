@@ -8,7 +8,8 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from state.comparison import Noise, compare, noise_between
+from state.comparison import compare
+from state.noise_floor import Noise, noise_between
 from state.plan import LIMIT, Plan
 from state.run import Failure, Run
 from state.settings import Settings
@@ -90,11 +91,11 @@ def test_what_came_back_wrong_is_told_below_the_table() -> None:
 
 
 def test_the_noise_between_equal_runs_is_told_where_it_is_known() -> None:
-    assert "ckpt-tui aa shows the noise between runs here" in shown()
-    floor = noise_between([compare(BEFORE, BEFORE)] * 4)
+    assert "The intervals allow for 2% of noise between runs; ckpt-tui aa measures it here." in shown()
+    floor = noise_between([(BEFORE, BEFORE)] * 4)
     assert "4 pairs of equal runs, 24 comparisons: 24 no difference shown." in shown(floor=floor)
     assert "in one of twenty" in shown(floor=floor)
-    assert "at most" in shown(floor=noise_between([compare(BEFORE, BEFORE)]))
+    assert "at most" in shown(floor=noise_between([(BEFORE, BEFORE)]))
 
 
 async def test_s_swaps_y_copies_and_escape_goes_back(storage: Path) -> None:
@@ -121,7 +122,7 @@ def test_pictures(size: tuple[int, int], snap_compare: Snap, storage: Path) -> N
 
     async def act(pilot: Pilot[None]) -> None:
         await pressing()(pilot)
-        await app.push_screen(CompareScreen(BEFORE, AFTER, noise_between([compare(BEFORE, AFTER)]), ascii_only=False))
+        await app.push_screen(CompareScreen(BEFORE, AFTER, noise_between([(BEFORE, AFTER)]), ascii_only=False))
         await pressing()(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=act)

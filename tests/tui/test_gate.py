@@ -91,7 +91,7 @@ CASES: Final[dict[str, tuple[Run, Run] | tuple[Run, Run, tuple[str, ...]]]] = {
     "faster": (measured(), measured(factor=0.5)),
     "slower by less than the limit": (measured(), measured(factor=1.05)),
     "slower by more than the limit": (measured(), measured(factor=1.2)),
-    "slower at all, and the limit is 0%": (measured(), measured(factor=1.05), ("--fail-if-slower", "0%")),
+    "slower at all, and the limit is 0%": (measured(), measured(factor=1.09), ("--fail-if-slower", "0%")),
     "slower, and the limit is absurdly high": (measured(), measured(factor=9), ("--fail-if-slower", "999999999%")),
     "too noisy to tell": (measured(), measured(samples=WILD)),
     "too noisy to tell, and faster in any case": (

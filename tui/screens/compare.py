@@ -9,7 +9,9 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from state.comparison import Noise, compare
+from state.between_runs import ASSUMED
+from state.comparison import compare
+from state.noise_floor import Noise
 from state.run import Run
 from tui.actions import borrowed
 from tui.compare import compare_lines, floor_lines
@@ -63,7 +65,8 @@ class CompareScreen(Screen[None]):
         self._draw()
 
     def _lines(self) -> list[Line]:
-        found = compare(self._before, self._after)
+        between = self._floor.between if self._floor is not None else ASSUMED
+        found = compare(self._before, self._after, between=between)
         return [*compare_lines(self._before, self._after, found), *floor_lines(self._floor)]
 
     def _draw(self) -> None:
