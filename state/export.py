@@ -315,7 +315,9 @@ def _improvement(summary: OperationSummary | None) -> str:
     if summary is None or summary.speedup_vs_tensorstore is None:
         return ""
     saved = format_change(improvement(summary.speedup_vs_tensorstore))
-    return f"{speedup_range(summary)} ({saved if is_shown(summary) else summary.verdict_vs_tensorstore or saved})"
+    if summary.speedup_low is None:
+        return f"{speedup_words(summary)} ({saved})"
+    return f"{speedup_range(summary)} ({saved if is_shown(summary) else summary.verdict_vs_tensorstore})"
 
 
 def is_shown(summary: OperationSummary) -> bool:

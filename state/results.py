@@ -152,6 +152,7 @@ def _summarise(
     logical_bytes: int,
     limit_bytes_per_s: float | None,
     *,
+    is_baseline: bool,
     same_run: bool,
 ) -> OperationSummary | None:
     samples, reference_s = [result.time_s for result in results], [result.time_s for result in baseline]
@@ -160,7 +161,7 @@ def _summarise(
         return None
     speedup = factor(median_of(reference_s), summary.median)
     # A method is no faster than itself, with certainty.
-    against = ratio(samples, reference_s) if speedup is not None and samples != reference_s else None
+    against = ratio(samples, reference_s) if speedup is not None and not is_baseline else None
     faster = -against if against is not None else Estimate(0.0)
     rate_bytes_per_s = logical_bytes * len(samples) / sum(samples)
     saves = [result for result in results if isinstance(result, SaveResult)]
@@ -205,8 +206,9 @@ def method_results(run: Run) -> tuple[MethodResult, ...]:
         run_id = sources[method]
         same_run = run_id == sources[BASELINE]
         limits, size_bytes = limits_by_run[run_id], logical_bytes or 0
-        save = _summarise(saves, baseline_saves, size_bytes, limits.write_bytes_per_s, same_run=same_run)
-        load = _summarise(loads, baseline_loads, size_bytes, limits.read_bytes_per_s, same_run=same_run)
+        kind = {"is_baseline": method == BASELINE, "same_run": same_run}
+        save = _summarise(saves, baseline_saves, size_bytes, limits.write_bytes_per_s, **kind)
+        load = _summarise(loads, baseline_loads, size_bytes, limits.read_bytes_per_s, **kind)
         failures = [r.failure for r in (*save_records, *load_records) if r.failure is not None]
         saved = next(iter(saves), None)
         optimizations = run.plan.optimizations(method)

@@ -67,7 +67,8 @@ def summarise(samples: Sequence[float]) -> Summary | None:
     if len(samples) < MIN_SAMPLES:
         return Summary(median, None, None)
     if len(samples) >= MANY_SAMPLES:
-        return Summary(median, *_between_order_statistics(samples))
+        low, high = _between_order_statistics(samples)
+        return Summary(median, min(low, median), max(high, median))  # where all are equal, logarithms round
     logs = [math.log(sample) for sample in samples]
     mean = statistics.fmean(logs)
     reach = t_quantile(len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))

@@ -167,5 +167,5 @@ def format_change(share: float) -> str:
 
 
 def _percent_digits(share: float) -> int:
-    """How many digits after the point it takes to tell a share from none and from all; three at most."""
-    return next((digits for digits in range(3) if share in (0, 1) or round(share, 2 + digits) not in (0, 1)), 3)
+    """How many digits after the point it takes to tell a share from none and from all; none where three do not."""
+    return next((digits for digits in range(4) if round(share, 2 + digits) not in (0, 1)), 0)

@@ -7,7 +7,7 @@ import msgspec
 from state.explorer import Explorer
 from state.export import rounds_words
 from state.plan import OPERATIONS
-from state.ranking import fastest
+from state.ranking import Fastest, fastest
 from state.results import method_results
 
 
@@ -32,10 +32,15 @@ def hint(explorer: Explorer, keys: Mapping[str, str]) -> str:
         return f"press {keys['run']}: {what} of saves and loads, first results within seconds{waiting}"
     failed = sum(result.status == "failed" for result in method_results(run))
     outcome = "stopped" if run.status == "cancelled" else f"{failed} failed" if failed else "all verified"
-    best = [f"{operation} {found.method}" for operation in OPERATIONS if (found := fastest(run, operation)) is not None]
+    best = [_fastest_words(found) for operation in OPERATIONS if (found := fastest(run, operation)) is not None]
     if best:
         outcome += f" · fastest: {', '.join(best)}"
     if explorer.missing:
         return f"{outcome} · {keys['run']} measures what is missing: {', '.join(explorer.missing)}"
     switches = " ".join(keys[name] for name in ("concurrency", "chunking", "compression"))
     return f"{outcome} · flip {switches} · {keys['run']} measures all again · {keys['export']} exports"
+
+
+def _fastest_words(found: Fastest) -> str:
+    """``save direct``, or ``save direct or 2 more`` where others are not shown to be slower."""
+    return f"{found.operation} {found.method}{f' or {len(found.alike)} more' if found.alike else ''}"

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 import msgspec
 
+from state.advice import advise
 from state.environment import Environment, FileSystem
 from state.events import Event, ModelReady, RunFinished, RunRequested, TrialFinished, TrialStarted
 from state.model import Model, TensorInfo
 from state.needs import MemoryPlan, Needs
 from state.plan import Operation, Plan, schedule
-from state.run import Cost, LoadResult, Run, SaveResult
+from state.run import Cost, LoadResult, Run, SaveResult, TrialRecord
 from state.session import Session, reduce
 
 #: Method and operation -> the time of each round, in seconds.
@@ -51,6 +52,19 @@ def run_of(plan: Plan, times: Times, *, finished: bool = True) -> Run:
         session = reduce(session, event)
     assert session.run is not None
     return session.run
+
+
+def finished(plan: Plan, times: Times) -> Run:
+    """What `run_of` gives where every trial has a time, without going through each event: for thousands of runs."""
+    records = []
+    for trial in schedule(plan):
+        time_s = next(samples for kind, samples in times.items() if kind == (trial.method, trial.operation))[
+            trial.round - 1
+        ]
+        records.append(TrialRecord(trial, "done", save(time_s) if trial.operation == "save" else load(time_s)))
+    start = request(plan)
+    run = Run(start.run_id, start.created_at, plan, ENVIRONMENT, tuple(records), MODEL, status="finished")
+    return advise(run)
 
 
 def with_advice(run: Run, *sentences: str) -> Run:

@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from state.plan import CELL_NAMES, Plan
+from state.plan import CELL_NAMES, LIMIT, OPERATIONS, Plan
 from state.run import Run
 from state.statistics import summarise
 from state.verdict import Verdict
-from tests.state.factories import run_of
+from tests.state.factories import finished
 
 Noise = Callable[[random.Random], float]
 
@@ -122,4 +122,5 @@ def cells(
     for name, time_s in times_s.items():
         times[name, "save"] = sample(rng, time_s, noise, size, rounds, drift=drift)
         times[name, "load"] = sample(rng, time_s / 2, noise, size, rounds, drift=drift)
-    return run_of(Plan(methods=CELL_NAMES, repeats=rounds), times)
+    times |= {(LIMIT, operation): [min(times_s.values()) / 2] * rounds for operation in OPERATIONS}
+    return finished(Plan(methods=CELL_NAMES, repeats=rounds), times)

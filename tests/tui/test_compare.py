@@ -122,7 +122,7 @@ def test_pictures(size: tuple[int, int], snap_compare: Snap, storage: Path) -> N
 
     async def act(pilot: Pilot[None]) -> None:
         await pressing()(pilot)
-        await app.push_screen(CompareScreen(BEFORE, AFTER, noise_between([(BEFORE, AFTER)]), ascii_only=False))
+        await app.push_screen(CompareScreen(BEFORE, AFTER, noise_between([(BEFORE, BEFORE)] * 2), ascii_only=False))
         await pressing()(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=act)

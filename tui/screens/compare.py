@@ -51,7 +51,7 @@ class CompareScreen(Screen[None]):
             Content.assemble(
                 (" ckpt-tui ", "bold $primary"),
                 (" Compare ", "bold"),
-                (" B held against A", "$foreground 60%"),
+                (" B compared with A", "$foreground 60%"),
             ),
             id="compare-title",
         )
