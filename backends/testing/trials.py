@@ -36,12 +36,12 @@ class TrialTests(Harness):
 
     def test_a_trial_measures_it(self, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pagecache, "settle", lambda folder: True)  # nobody looks at the times here
-        state = self.state(samples.two_tensors())
 
         def trial(operation: Operation) -> MethodTrial:
-            return MethodTrial(self.make(), state, self.plan, operation, lambda phase, moved_bytes: None)
+            return MethodTrial(self.make(), arena, self.plan, operation, lambda phase, moved_bytes: None)
 
-        saved, loaded = trial("save").save(disk / "checkpoint"), trial("load").load(disk / "checkpoint")
+        with samples.in_an_arena(samples.two_tensors()) as arena:
+            saved, loaded = trial("save").save(disk / "checkpoint"), trial("load").load(disk / "checkpoint")
         assert saved.durable_s is not None
         if isinstance(self.make(), AsynchronousMethod):
             assert saved.stall_s is not None

@@ -35,15 +35,15 @@ SYNCED = "test_what_it_syncs_itself_is_on_the_device"
 #: A method with a flaw -> the tests that must find it, and what they say of it.
 FLAWS: dict[type[Method], dict[str, str]] = {
     unsound.DropsATensor: {DTYPES: "1 tensors are missing", TURNED: "1 tensors are missing"},
-    unsound.Converts: {DTYPES: "'bfloat16.*' came back with other bits"},
-    unsound.Unties: {DTYPES: "were tied and came back apart", MEMORY: "were tied and came back apart"},
+    unsound.Converts: {DTYPES: "'bfloat16.*' has other bits"},
+    unsound.Unties: {DTYPES: "were tied and are no longer", MEMORY: "were tied and are no longer"},
     unsound.LosesStructure: {TRAINING: "'model', 'optimizer'"},
     unsound.ChangesTheModel: {DTYPES: "saving changed the model"},
-    unsound.CutsAfter16MiB: {LARGE: "'large' came back with other bits, first at byte 16,777,216"},
+    unsound.CutsAfter16MiB: {LARGE: "'large' has other bits, first at byte 16,777,216"},
     unsound.CountsTo1024: {TINY: "tensors are missing"},
     unsound.RefusesNothing: {REFUSED: r"isinstance\(None, UnavailableError\)"},
     unsound.RefusesPlainNames: {NAMES: "it refuses names that models have"},
-    unsound.LosesSurrogates: {NAMES: "1 tensors are missing and 1 were never saved"},
+    unsound.LosesSurrogates: {NAMES: "1 tensors are missing and 1 were not there"},
     unsound.WritesOutside: {
         NAMES: "something was written outside",
         FOLDERS: "something was written outside",
@@ -55,7 +55,7 @@ FLAWS: dict[type[Method], dict[str, str]] = {
     unsound.Remembers: {LOST: "is lost, and a load gives the model", FLIPPED: "nobody sees a flipped bit"},
     unsound.TakesWhatIsThere: {KILLED: "a load does not raise"},
     unsound.SwallowsErrors: {FULL: "a save that could not write returned"},
-    unsound.TakesNoSnapshot: {SNAPSHOT: "came back with other bits"},
+    unsound.TakesNoSnapshot: {SNAPSHOT: "has other bits"},
     unsound.FailsInSilence: {FULL: "a save that could not write returned"},
     unsound.PretendsToSync: {SYNCED: "some of it is not on the device"},
 }
