@@ -92,7 +92,8 @@ class Given:
                 raise DifferenceError(f"{title} is {form} and was {was}")
             for field, now, then in zip(Form._fields, form, was, strict=True):
                 if now != then:
-                    raise DifferenceError(f"{title} has another {field.replace('_', ' ')}: {now} and not {then}")
+                    words = f"{field.replace('_', ' ')} {now} instead of {then}"
+                    raise DifferenceError(f"{title} lies otherwise in memory: {words}")
 
 
 def ends(tensors: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:

@@ -44,16 +44,16 @@ class Form(NamedTuple):
         shape: How many of them in each dimension.
         device: Where they are.
         strides: From one to the next in each dimension, in elements.
-        storage_offset: Of the first in the storage, in elements.
-        address: Of the first in memory.
-        storage_bytes: Size of the storage.
+        start: Where the first is in the storage, in elements.
+        address: Where it is in memory.
+        storage_bytes: How large the storage is.
     """
 
     dtype: torch.dtype
     shape: tuple[int, ...]
     device: torch.device
     strides: tuple[int, ...]
-    storage_offset: int
+    start: int
     address: int
     storage_bytes: int
 
@@ -105,7 +105,7 @@ def form_of(tensor: Any, name: str) -> Form:
             _address(tensor),
             _storage_bytes(_storage(tensor)),
         )
-        reach = 1 + form.storage_offset + sum((n - 1) * step for n, step in zip(form.shape, form.strides, strict=True))
+        reach = 1 + form.start + sum((n - 1) * step for n, step in zip(form.shape, form.strides, strict=True))
         if math.prod(form.shape) and reach * _itemsize(tensor) > form.storage_bytes:
             raise DifferenceError(f"{title} reaches beyond its memory of {form.storage_bytes:,} bytes")
     return form

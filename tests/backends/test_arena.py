@@ -82,8 +82,11 @@ def test_once_sealed_the_kernel_refuses_every_change() -> None:
         arena.seal()
 
         def each_descriptor() -> None:
-            fds = {entry: str(entry.readlink()) for entry in list(Path("/proc/self/fd").iterdir()) if entry.is_symlink()}
-            (entry,) = (entry for entry, target in fds.items() if target.startswith("/memfd:"))
+            (entry,) = (
+                entry
+                for entry in list(Path("/proc/self/fd").iterdir())
+                if entry.is_symlink() and str(entry.readlink()).startswith("/memfd:")
+            )
             changes: tuple[Callable[[], object], ...] = (
                 lambda: os.pwrite(int(entry.name), b"x", 0),
                 lambda: entry.open("r+b", buffering=0).write(b"x"),
