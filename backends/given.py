@@ -88,7 +88,7 @@ class Given:
             if tensors[name] is not self._tensors[name]:
                 raise DifferenceError(f"{title} is another object")
             form = form_of(tensors[name], name)
-            if str(form) != str(was):
+            if form[:2] != was[:2]:
                 raise DifferenceError(f"{title} is {form} and was {was}")
             for field, now, then in zip(Form._fields, form, was, strict=True):
                 if now != then:
