@@ -128,6 +128,9 @@ class LimitTrial(Trial):
     def _sync(self, folder: Path) -> None:
         sync_tree(folder)
 
+    def _verify_source(self) -> None:
+        """Nothing could change it: what is written are the buffers."""
+
     def _read(self, folder: Path) -> None:
         self._read_file(folder / FILE_NAME, len(self._source), self._pattern)
 

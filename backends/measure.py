@@ -3,7 +3,7 @@
 Before: the tensors are resident, what is measured is warm, the disk is quiet, for a cold load no page of the checkpoint
 is in memory, and as much memory as the model takes is at hand. Under the clock: the call, and for a durable save
 the syncing that the call does not do itself.
-After: cost, sizes, proof and verification.
+After: cost, sizes, proof and verification: of a load, that it gave the model; of a save, that it left it alone.
 
 `Trial` is the protocol, whatever is measured; `MethodTrial` is that of a method. The device's limit goes through the
 very same (`backends.limits`).
@@ -14,7 +14,7 @@ import gc
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,19 +22,22 @@ import psutil
 import torch
 
 from backends import pagecache
+from backends.arena import Arena
 from backends.blocks import buffers
 from backends.counters import Meter, io_counters, moved_bytes
+from backends.given import Given
 from backends.methods.base import AsynchronousMethod, Method
 from backends.nesting import NestedStateDict, flatten, nest
 from backends.pagecache import Residency
+from backends.raw import form_of
 from backends.staging import populate
 from backends.storage import available_memory_bytes, sync_path, sync_tree, tree_size
-from backends.tensors import StateDict, VerificationError, unique_tensors, verify
+from backends.tensors import StateDict, VerificationError, verify
 from state.errors import UnavailableError
 from state.events import Phase
 from state.plan import Operation, Plan
 from state.run import CacheState, LoadResult, SaveResult
-from state.units import MIB, format_bytes
+from state.units import format_bytes
 
 #: Called at the start of each phase with its name and the bytes moved so far.
 Report = Callable[[Phase, int], None]
@@ -44,9 +47,6 @@ Report = Callable[[Phase, int], None]
 #: device delivered more than the rest was not warm to its end.
 _DELIVERED_SHARE: Final = 0.9
 _EVICT_TRIES: Final = 5
-#: How much of a model changes during an asynchronous save, and how much of a tensor.
-_CANARY_BYTES: Final = 64 * MIB
-_CHANGED_BYTES: Final = 4096
 
 
 class Trial(ABC):
@@ -86,6 +86,14 @@ class Trial(ABC):
         """Read the checkpoint. Under the clock."""
 
     @abstractmethod
+    def _verify_source(self) -> None:
+        """See that `_write` left what it was given as it was.
+
+        Raises:
+            InputChangedError: If not.
+        """
+
+    @abstractmethod
     def _verify(self, folder: Path) -> None:
         """Compare what was read with the source.
 
@@ -112,7 +120,11 @@ class Trial(ABC):
         return self._plan.durability == "durable"
 
     def save(self, folder: Path) -> SaveResult:
-        """Measure a save into the new folder `folder`."""
+        """Measure a save into the new folder `folder`, and see that it changed nothing else.
+
+        Raises:
+            InputChangedError: If it changed what it was given.
+        """
         with self._stage("warm-up"):
             self._report("warm-up", 0)
             self._warm_up(folder)
@@ -134,6 +146,9 @@ class Trial(ABC):
         self._stages_s |= {"measure": returned_s, "sync": (durable_ns - returned_ns) / 1e9}
         with self._stage("size"):
             stored_bytes, file_count = tree_size(folder)
+        with self._stage("verify"):
+            self._report("verify", 0)
+            self._verify_source()
         return SaveResult(
             returned_s,
             durable_s,
@@ -229,44 +244,29 @@ class MethodTrial(Trial):
 
     Args:
         method: Made for the plan.
-        state: The source, on the CPU.
+        arena: Where the model is. If its names are paths, a method that takes dictionaries in dictionaries gets them.
         plan: What to measure.
         operation: Which half.
         report: Told every phase.
-        nested: Whether the names are paths: a method that takes dictionaries in dictionaries gets them.
     """
 
-    def __init__(
-        self,
-        method: Method,
-        state: StateDict,
-        plan: Plan,
-        operation: Operation,
-        report: Report,
-        *,
-        nested: bool = False,
-    ) -> None:
-        super().__init__(plan, operation, report, sum(t.nbytes for t in unique_tensors(state)[0].values()))
+    def __init__(self, method: Method, arena: Arena, plan: Plan, operation: Operation, report: Report) -> None:
+        super().__init__(plan, operation, report, arena.model.logical_bytes)
         self._method = method
-        self._source = state
+        self._arena = arena
         device = torch.device(plan.device)
         # With its number, as tensors have it: what a method keeps for a device is then found again.
         self._device = torch.device(device.type, device.index or 0) if device.type == "cuda" else device
-        self._nested = nested and method.capabilities.nested
-        self._state: NestedStateDict = {}  # what is saved, or was loaded
-        self._canaries: dict[int, torch.Tensor] = {}  # those of them that change as soon as training may go on
+        self._nested = arena.model.nested and method.capabilities.nested
+        self._given = Given({})
+        self._loaded: NestedStateDict = {}
 
     def _warm_up(self, folder: Path) -> None:
         """One discarded save and load of a tiny model: lazy imports, thread pools and device contexts come up."""
         if self._device.type == "cuda":
             check_device_memory(self._size_bytes, self._device, *torch.cuda.mem_get_info(self._device))
-        if self._operation == "save":
-            moved = {id(tensor): tensor.to(self._device) for tensor in self._source.values()}  # ties kept
-            if isinstance(self._method, AsynchronousMethod):
-                self._canaries = canaries(moved.values())
-                moved = {key: self._canaries.get(id(tensor), tensor) for key, tensor in moved.items()}
-            state = {name: moved[id(tensor)] for name, tensor in self._source.items()}
-            self._state = nest(state) if self._nested else state
+        if self._operation == "save":  # a load has no way to the model before its clock has stopped
+            self._given = self._give()
         tiny = {"warm-up": torch.zeros(2, 2, device=self._device)}
         trial_folder = folder.with_name(f"{folder.name}-warm-up")
         trial_folder.mkdir()
@@ -276,17 +276,25 @@ class MethodTrial(Trial):
         self._synchronise()
         shutil.rmtree(trial_folder)
 
+    def _give(self) -> Given:
+        source = self._arena.state_dict(resident=True)
+        moved = {id(tensor): tensor.to(self._device) for tensor in source.values()}  # ties kept
+        state = {name: moved[id(tensor)] for name, tensor in source.items()}
+        given = Given(nest(state) if self._nested else state, nested=self._nested)
+        if isinstance(self._method, AsynchronousMethod):
+            given.prepare_turning_over()
+        return given
+
     def _write(self, folder: Path) -> None:
         if not isinstance(self._method, AsynchronousMethod):
-            self._method.save(self._state, folder, durable=self._durable)
+            self._method.save(self._given.state, folder, durable=self._durable)
             return
         start_ns = time.perf_counter_ns()
-        finish = self._method.start(self._state, folder, durable=self._durable)
+        finish = self._method.start(self._given.state, folder, durable=self._durable)
         self._synchronise()
         self._stall_s = (time.perf_counter_ns() - start_ns) / 1e9
         # As training would. What of it reaches the checkpoint, the load finds when it compares.
-        for tensor in self._canaries.values():
-            change(tensor)
+        self._given.turn_over()
         finish()
 
     def _sync(self, folder: Path) -> None:
@@ -296,13 +304,16 @@ class MethodTrial(Trial):
         else:
             sync_tree(folder)
 
+    def _verify_source(self) -> None:
+        self._given.check(self._arena.state_dict(), self._device)
+
     def _read(self, folder: Path) -> None:
-        self._state = self._method.load(folder, self._device)
+        self._loaded = self._method.load(folder, self._device)
 
     def _verify(self, folder: Path) -> None:
-        loaded = flatten(self._state) if self._nested else self._state
+        loaded = flatten(self._loaded) if self._nested else dict(self._loaded)
+        verify(loaded, self._arena.state_dict(), self._device)
         refuse_mapped(loaded, folder)
-        verify(loaded, self._source, self._device)
 
     def _spec(self) -> dict[str, Any]:
         spec = self._method.spec(durable=self._durable)
@@ -346,35 +357,6 @@ def check_device_memory(size_bytes: int, device: torch.device, free_bytes: int, 
         )
 
 
-def canaries(tensors: Iterable[torch.Tensor]) -> dict[int, torch.Tensor]:
-    """Copies of some tensors that may be changed while a save goes on, since the source itself is needed for comparing.
-
-    Args:
-        tensors: All of a model, each once.
-
-    Returns:
-        ``id`` of a tensor -> its copy: the smallest, whatever its size, the last, and others from the first as far as
-        the bound goes.
-    """
-    everything = [tensor for tensor in tensors if tensor.nbytes]
-    smallest = min(everything, key=lambda tensor: tensor.nbytes, default=None)
-    copies = {id(smallest): smallest.clone()} if smallest is not None else {}
-    room_bytes = _CANARY_BYTES - sum(copy.nbytes for copy in copies.values())
-    for tensor in (*everything[-1:], *everything):
-        if id(tensor) not in copies and tensor.nbytes <= room_bytes:
-            copies[id(tensor)] = tensor.clone()
-            room_bytes -= tensor.nbytes
-    return copies
-
-
-def change(tensor: torch.Tensor) -> None:
-    """Turn the bits of a contiguous tensor's first and last bytes over, in place."""
-    content = tensor.view(-1).view(torch.uint8)
-    middle = min(_CHANGED_BYTES, content.numel() // 2)
-    for part in (content[:middle], content[max(middle, content.numel() - _CHANGED_BYTES) :]):
-        part.bitwise_not_()
-
-
 def refuse_mapped(loaded: StateDict, folder: Path) -> None:
     """Refuse tensors that are still mapped from the checkpoint: their bytes have not been read when the clock stops.
 
@@ -383,7 +365,7 @@ def refuse_mapped(loaded: StateDict, folder: Path) -> None:
     """
     mapped = pagecache.mapped_ranges(folder)
     for name, tensor in loaded.items():
-        if any(tensor.data_ptr() in addresses for addresses in mapped):
+        if any(form_of(tensor, name).address in addresses for addresses in mapped):
             raise VerificationError(f"tensor {name[:80]!r} is still mapped from the checkpoint, not loaded")
 
 

@@ -1,4 +1,4 @@
-"""One run inside the worker: look at the model, check, fill the shared memory, then trial after trial in children."""
+"""One run inside the worker: look at the model, check, build it in sealed memory, then trial by trial in children."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -194,7 +194,32 @@ class Runner:
             self._models.put(key, self._run_id, kept)
             self._host.emit(ModelReady(kept.model, build_s=0.0))
             return kept
+        try:
+            arena = self._build(model)
+        except OSError as error:
+            raise RefusedError(describe_exception(error)) from error
+        self._models.put(key, self._run_id, arena)
+        return arena
+
+    def _build(self, model: Model) -> Arena:
+        """The model's tensors in memory that nobody can change any more.
+
+        Raises:
+            RefusedError: If they did not come.
+            OSError: If the system does not give the memory, or a process that helped to fill it does not let it go.
+        """
         arena = Arena(model)
+        try:
+            arena.model = self._fill(arena)
+            arena.seal()
+        except BaseException:
+            arena.close()
+            raise
+        return arena
+
+    def _fill(self, arena: Arena) -> Model:
+        """Make the tensors, in a child; the table with what is known of them then."""
+        plan, model = self._plan, arena.model
         ready: list[Model] = []
 
         def fill(emit: Emit) -> None:
@@ -205,7 +230,7 @@ class Runner:
 
             start_s = time.perf_counter()
             try:
-                views = arena.views()
+                views = arena.shared_views()
                 source_of(plan).fill(views)
                 ratio, sampled = gzip_ratio(views)
             except Exception as error:
@@ -225,9 +250,7 @@ class Runner:
         failure = self._host.do(fill, self._stalls, on_event)
         if failure is not None or not ready:
             raise RefusedError(failure or Failure("the model's tensors did not come", "see the log"))
-        arena.model = ready[0]
-        self._models.put(key, self._run_id, arena)
-        return arena
+        return ready[0]
 
     def _measure_machine(self, arena: Arena) -> None:
         """What the machine gives besides the device. A run without it goes on and says so."""
@@ -275,20 +298,9 @@ class Runner:
                 measured = (
                     LimitTrial(arena.logical_memory(), plan, trial.operation, report)
                     if trial.method == LIMIT
-                    else MethodTrial(
-                        registry.create(trial.method, plan),
-                        arena.state_dict(),
-                        plan,
-                        trial.operation,
-                        report,
-                        nested=arena.model.nested,
-                    )
+                    else MethodTrial(registry.create(trial.method, plan), arena, plan, trial.operation, report)
                 )
-                if is_save:
-                    arena.touch()
-                    emit(TrialFinished(number, measured.save(folder)))
-                else:
-                    emit(TrialFinished(number, measured.load(folder)))
+                emit(TrialFinished(number, measured.save(folder) if is_save else measured.load(folder)))
             except Exception as error:
                 emit(TrialFailed(number, describe_exception(error)))
 

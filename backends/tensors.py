@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from backends.raw import DifferenceError, first_difference, form_of
 from state.errors import CkptTuiError
-from state.units import MIB
 
 Array = npt.NDArray[Any]
 StateDict = dict[str, torch.Tensor]
@@ -65,48 +65,62 @@ def unique_tensors(state: Mapping[str, torch.Tensor]) -> tuple[StateDict, dict[s
 def verify(
     loaded: Mapping[str, torch.Tensor], source: Mapping[str, torch.Tensor], device: torch.device | None = None
 ) -> None:
-    """Compare names, dtypes, shapes, ties and every bit; and that every tensor is on `device`, None allows any.
+    """Compare what came back with what was saved, see `compare`.
 
     Raises:
         VerificationError: At the first difference.
     """
-    missing, surplus = source.keys() - loaded.keys(), loaded.keys() - source.keys()
-    if missing or surplus:
-        raise VerificationError(f"{len(missing)} tensors are missing and {len(surplus)} were never saved")
+    try:
+        compare(loaded, source, device)
+    except DifferenceError as difference:
+        raise VerificationError(f"came back different: {difference}") from None
+
+
+def compare(
+    model: Mapping[str, torch.Tensor], source: Mapping[str, torch.Tensor], device: torch.device | None = None
+) -> None:
+    """Compare names, dtypes, shapes, ties and every bit; and that every tensor is on `device`, None allows any.
+
+    Args:
+        model: What should be as the source is.
+        source: Plain tensors; the same object under a second name is tied.
+        device: Where the model should be.
+
+    Raises:
+        DifferenceError: At the first difference.
+    """
+    compare_names(model, source)
+    forms = {name: form_of(model[name], name) for name in source}
     _tensors, aliases = unique_tensors(source)
     owners: dict[int, str] = {}
     for name, tensor in source.items():
-        other = loaded[name]
-        if other.dtype != tensor.dtype or other.shape != tensor.shape:
-            raise VerificationError(
-                f"tensor {name[:80]!r} came back as {dtype_name(other.dtype)} {list(other.shape)} "
-                f"instead of {dtype_name(tensor.dtype)} {list(tensor.shape)}"
-            )
-        if device is not None and not _is_on(other, device):
-            raise VerificationError(f"tensor {name[:80]!r} came back on {other.device} instead of {device}")
+        form, was = forms[name], form_of(tensor, name)
+        if (form.dtype, form.shape) != (was.dtype, was.shape):
+            raise DifferenceError(f"tensor {name[:80]!r} is {form} and was {was}")
+        if device is not None and not _is_on(form.device, device):
+            raise DifferenceError(f"tensor {name[:80]!r} is on {form.device}, not on {device}")
         if name in aliases:
             continue
-        if other.nbytes and (owner := owners.setdefault(other.data_ptr(), name)) != name:
-            raise VerificationError(f"{name[:80]!r} and {owner[:80]!r} came back tied and were not")
-        if (difference := _first_difference(other, tensor)) is not None:
-            raise VerificationError(f"tensor {name[:80]!r} came back with other bits, first at byte {difference:,}")
+        if form.address and (owner := owners.setdefault(form.address, name)) != name:
+            raise DifferenceError(f"{name[:80]!r} and {owner[:80]!r} are tied and were not")
+        if (position := first_difference(model[name], tensor)) is not None:
+            raise DifferenceError(f"tensor {name[:80]!r} has other bits, first at byte {position:,}")
     for alias, target in aliases.items():
-        if loaded[alias].data_ptr() != loaded[target].data_ptr():
-            raise VerificationError(f"{alias[:80]!r} and {target[:80]!r} were tied and came back apart")
+        if forms[alias].address != forms[target].address:
+            raise DifferenceError(f"{alias[:80]!r} and {target[:80]!r} were tied and are no longer")
 
 
-def _is_on(tensor: torch.Tensor, device: torch.device) -> bool:
-    """Whether the tensor is on the device; ``cuda`` without a number is any of them."""
-    return tensor.device.type == device.type and device.index in (None, tensor.device.index)
+def compare_names(model: Mapping[str, torch.Tensor], source: Mapping[str, torch.Tensor]) -> None:
+    """Compare names alone, in any order.
+
+    Raises:
+        DifferenceError: With how many differ.
+    """
+    missing, surplus = source.keys() - model.keys(), model.keys() - source.keys()
+    if missing or surplus:
+        raise DifferenceError(f"{len(missing)} tensors are missing and {len(surplus)} were not there")
 
 
-def _first_difference(left: torch.Tensor, right: torch.Tensor) -> int | None:
-    """Position of the first byte that differs. Bits, not values: NaN equals itself, -0.0 is not 0.0."""
-    left_bytes = left.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    right_bytes = right.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    step = 16 * MIB  # bounds the memory of the comparison
-    for start in range(0, left_bytes.numel(), step):
-        ours, theirs = left_bytes[start : start + step], right_bytes[start : start + step]
-        if not torch.equal(ours, theirs):
-            return start + int((ours != theirs).nonzero()[0])
-    return None
+def _is_on(place: torch.device, device: torch.device) -> bool:
+    """Whether a place is the device; ``cuda`` without a number is any of them."""
+    return place.type == device.type and device.index in (None, place.index)

@@ -165,11 +165,15 @@ class Worker:
 
 
 def import_libraries() -> None:
-    """Import what trials need, so that no child has to."""
+    """Import what trials need, so that no child has to.
+
+    Before any module of others: `backends.raw` takes what the comparison is made of while nobody can have replaced it.
+    """
     import backends.limits
     import backends.machine
     import backends.methods.pytorch
     import backends.methods.tensorstore
+    import backends.raw
     import backends.training  # noqa: F401
 
 

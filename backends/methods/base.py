@@ -64,6 +64,7 @@ class Method(ABC):
 
         Args:
             state: Contiguous tensors on their device. A tied tensor occurs as the same object under several names.
+                All of it must stay as it is, for a training run goes on with it.
             folder: An empty folder. Nothing may be written outside.
             durable: If `Capabilities.syncs_itself`, whether all must be on the device on return. False means that
                 nobody syncs.

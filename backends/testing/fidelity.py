@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from backends.given import Given
 from backends.measure import refuse_mapped
 from backends.nesting import flatten, nest
 from backends.storage import files_below
@@ -28,6 +29,22 @@ class FidelityTests(Harness):
         state = self.state(samples.every_dtype_and_shape(dtypes))
         assert self.refusal(samples.table(state)) is None
         self.round_trip(state, disk)
+
+    def test_a_save_leaves_what_it_is_given_as_it_was(self, disk: Path) -> None:
+        """The same tensors under the same names, where and as they were: a training run goes on with them."""
+        square = samples.random_tensor("float32", (67, 67), 1)
+        source = {
+            "model/square": square,
+            "model/steps": torch.arange(7),
+            "model/tied": square,
+            "scalar": torch.ones(()),
+        }
+        for nested in {False, self.make().capabilities.nested}:
+            state = self.state(source)
+            given = Given(nest(state) if nested else state, nested=nested)
+            (folder := disk / str(nested)).mkdir()
+            save(self.make(), given.state, folder)
+            given.check(source, self.device)
 
     def test_what_it_does_not_claim_is_refused_before_a_run(self) -> None:
         capabilities = self.make().capabilities

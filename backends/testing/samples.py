@@ -1,8 +1,9 @@
 """Tensors, names and folders that methods stumble over."""
 
+import contextlib
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import torch
@@ -70,12 +71,19 @@ def table(tensors: Mapping[str, torch.Tensor]) -> Model:
     return Model("sample", "made for a test", tuple(infos), aliases)
 
 
+@contextlib.contextmanager
+def in_an_arena(tensors: Mapping[str, torch.Tensor]) -> Iterator[Arena]:
+    """A state dict where a run has its model. Views stay when the arena is closed."""
+    with contextlib.closing(Arena(table(tensors))) as arena:
+        for name, view in arena.shared_views().items():
+            view.copy_(tensors[name])
+        yield arena
+
+
 def as_in_a_run(tensors: Mapping[str, torch.Tensor], device: str = "cpu") -> StateDict:
-    """A state dict as a run hands it to a method: contiguous copies in shared memory or on a GPU, ties kept."""
-    arena = Arena(table(tensors))
-    for name, view in arena.views().items():
-        view.copy_(tensors[name])
-    state = arena.state_dict()
+    """A state dict as a run hands it to a method: contiguous, in memory of its own or on a GPU, ties kept."""
+    with in_an_arena(tensors) as arena:
+        state = arena.state_dict()
     moved = {id(tensor): tensor.to(device) for tensor in state.values()}
     return {name: moved[id(tensor)] for name, tensor in state.items()}
 

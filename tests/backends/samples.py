@@ -35,9 +35,9 @@ def info(name: str, dtype: str, shape: tuple[int, ...]) -> TensorInfo:
 def filled(source: Source) -> tuple[Model, StateDict]:
     """A source's table and tensors, by way of an arena as in a run."""
     model = source.table()
-    arena = Arena(model)
-    source.fill(arena.views())
-    return model, arena.state_dict()
+    with contextlib.closing(Arena(model)) as arena:
+        source.fill(arena.shared_views())
+        return model, arena.state_dict()
 
 
 @contextlib.contextmanager

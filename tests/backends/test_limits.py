@@ -4,6 +4,7 @@ import errno
 import mmap
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,9 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def source() -> memoryview:
     """The memory of a model of 5,000,003 bytes: no whole number of pages, more than one block of every pattern."""
-    arena = Arena(Model("m", "m", (info("w", "uint8", (5_000_000,)), info("b", "uint8", (3,)))))
-    arena.views()["w"].random_(generator=torch.Generator().manual_seed(0))
-    return arena.logical_memory()
+    with closing(Arena(Model("m", "m", (info("w", "uint8", (5_000_000,)), info("b", "uint8", (3,)))))) as arena:
+        arena.shared_views()["w"].random_(generator=torch.Generator().manual_seed(0))
+        return arena.logical_memory()
 
 
 class Bench:
@@ -64,15 +65,16 @@ class Bench:
 
 def test_the_source_is_as_long_as_the_model_in_whole_pages(source: memoryview) -> None:
     assert len(source) == -(-5_000_003 // mmap.PAGESIZE) * mmap.PAGESIZE
-    assert len(Arena(Model("m", "m", ())).logical_memory()) == mmap.PAGESIZE
+    with closing(Arena(Model("m", "m", ()))) as empty:
+        assert len(empty.logical_memory()) == mmap.PAGESIZE
 
 
 @linux
 def test_the_limit_goes_through_the_protocol_of_every_trial(source: memoryview, disk: Path) -> None:
     bench = Bench(source, disk)
     saved = bench.save()
-    assert bench.phases == ["warm-up", "settle", "measure", "sync"]
-    assert saved.stages_s.keys() == {"warm-up", "settle", "memory", "measure", "sync", "size"}
+    assert bench.phases == ["warm-up", "settle", "measure", "sync", "verify"]
+    assert saved.stages_s.keys() == {"warm-up", "settle", "memory", "measure", "sync", "size", "verify"}
     assert (saved.file_count, saved.stored_bytes) == (1, len(source))
     assert saved.durable_s is not None
     assert 0 < saved.returned_s <= saved.durable_s

@@ -60,7 +60,9 @@ def test_one_flipped_bit_anywhere_is_found_and_its_byte_named(name: str, bit: in
     data = loaded[name].view(-1).view(torch.uint8)
     bit %= data.numel() * 8
     data[bit // 8] ^= 1 << bit % 8
-    with pytest.raises(VerificationError, match=f"'{name}' came back with other bits, first at byte {bit // 8}:"):
+    with pytest.raises(
+        VerificationError, match=f"came back different: tensor '{name}' has other bits, first at byte {bit // 8}:"
+    ):
         verify(loaded, source())
 
 

@@ -5,22 +5,13 @@ import pytest
 import safetensors.torch
 import torch
 
-from backends.arena import Arena
 from backends.nesting import nest
-from backends.tensors import StateDict
 from backends.training import source_of
 from state.plan import Plan
 from tests.backends.runs import measure, statuses
-from tests.backends.samples import REAL_FOLDER
+from tests.backends.samples import REAL_FOLDER, filled
 
 DEMO = Plan(size_bytes=20 * 10**6, with_optimizer=True)
-
-
-def filled(plan: Plan) -> StateDict:
-    source = source_of(plan)
-    arena = Arena(source.table())
-    source.fill(arena.views())
-    return arena.state_dict()
 
 
 def test_every_parameter_has_moments_of_its_shape_in_float32_and_a_step_counter() -> None:
@@ -39,7 +30,7 @@ def test_every_parameter_has_moments_of_its_shape_in_float32_and_a_step_counter(
 
 def test_names_dtypes_and_moments_are_those_of_a_step_of_adam() -> None:
     """Adam's own arithmetic, from the gradient that the first moment implies."""
-    nested = nest(filled(DEMO))
+    nested = nest(filled(source_of(DEMO))[1])
     assert nested.keys() == {"model", "optimizer"}
     for name, kept in nested["optimizer"]["state"].items():
         parameter = torch.nn.Parameter(nested["model"][name].to(torch.float32))
@@ -54,15 +45,15 @@ def test_names_dtypes_and_moments_are_those_of_a_step_of_adam() -> None:
 
 
 def test_the_seed_decides_every_bit() -> None:
-    first, again = filled(DEMO), filled(DEMO)
+    first, again = (filled(source_of(DEMO))[1] for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in first)
-    other = filled(msgspec.structs.replace(DEMO, seed=1))
+    _, other = filled(source_of(msgspec.structs.replace(DEMO, seed=1)))
     assert any(not torch.equal(first[name], other[name]) for name in first if name.endswith("exp_avg"))
 
 
 def test_real_weights_stay_as_they_are_and_counters_of_integers_are_no_parameters() -> None:
     real = safetensors.torch.load_file(REAL_FOLDER / "model.safetensors")
-    state = nest(filled(Plan(model=str(REAL_FOLDER), with_optimizer=True)))
+    state = nest(filled(source_of(Plan(model=str(REAL_FOLDER), with_optimizer=True)))[1])
     assert state["model"].keys() == real.keys()
     assert all(torch.equal(state["model"][name], tensor) for name, tensor in real.items())
     floating = {name for name, tensor in real.items() if tensor.is_floating_point()}

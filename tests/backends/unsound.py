@@ -72,6 +72,23 @@ class ChangesTheModel(Sound):
                 tensor.nan_to_num_()
 
 
+class TurnsSquares(Sound):
+    """Column-major, where they are."""
+
+    def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
+        for tensor in unique_tensors(state)[0].values():
+            if tensor.ndim == 2:
+                tensor.t_()
+        super().save(state, folder, durable=durable)
+
+
+class TakesTensorsOut(Sound):
+    """One after the other, to have less in memory."""
+
+    def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
+        super().save({name: state.pop(name) for name in list(state)}, folder, durable=durable)
+
+
 class CutsAfter16MiB(Sound):
     def load(self, folder: Path, device: torch.device) -> StateDict:
         state = super().load(folder, device)
