@@ -28,7 +28,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from state.statistics import CONFIDENCE, MIN_SAMPLES
+from state.statistics import CONFIDENCE, LEAST_DIFFERENCE, MIN_SAMPLES
 
 #: Names a round.
 _Round = TypeVar("_Round", bound=Hashable)
@@ -79,7 +79,7 @@ def fastest_set(times_s: Mapping[str, Mapping[_Round, float]]) -> tuple[str, ...
         (slow, fast): _chance(noises[slow], noises[fast], most_degrees)
         for slow in noises
         for fast in noises
-        if noises[slow].mean > noises[fast].mean
+        if noises[slow].mean - noises[fast].mean >= LEAST_DIFFERENCE
     }
     left = list(noises)
     while True:

@@ -153,7 +153,7 @@ def format_duration(time_s: float) -> str:
 
 def format_factor(factor: float) -> str:
     """A ratio for people: ``x58.3``; ``x1.004`` where three digits would say that there is no difference."""
-    return f"x{factor:.3f}" if 1 < factor < 1.005 else f"x{_significant(factor)}"
+    return f"x{factor:.3f}" if 1.0005 <= factor < 1.005 else f"x{_significant(factor)}"
 
 
 def format_share(share: float) -> str:
