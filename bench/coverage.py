@@ -17,13 +17,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from state.between_runs import Rows, between_runs
 from state.fastest_set import fastest_set
 from state.plan import Plan
 from state.statistics import Estimate, ratio, summarise
 from state.stopping import MAX_ROUNDS, is_settled
 from state.two_groups import two_groups
 from state.verdict import verdict
-from tests.state.simulated import ALL_NOISES, NOISES, TWO_STATE, Noise, covered, sample, share, table
+from tests.state.simulated import ALL_NOISES, NOISES, TWO_STATE, Noise, covered, moment, sample, share, table
 
 ROUNDS: Final = (3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
 SIZES: Final = (0.02, 0.1, 0.5)
@@ -49,7 +50,7 @@ _MACHINES: Final[Mapping[str, Machine]] = {
 @click.option("--repeats", type=click.IntRange(1), default=2000, show_default=True, help="Experiments per figure.")
 def main(repeats: int) -> None:
     """Print what the intervals, the verdicts and the set of the fastest keep of their promises."""
-    console = Console(width=140)
+    console = Console(width=165)
     worst = f"worst of noise of {', '.join(f'{size:.0%}' for size in SIZES)}"
     for title, figure in (
         (f"95 % intervals of a median that hold the truth, {worst}", _median_coverage),
@@ -75,6 +76,16 @@ def main(repeats: int) -> None:
             )
             _print(console, f"{title}, {methods} methods ({repeats} repeats)", ROUNDS, rows)
     _print_power(console, repeats // 4)
+    rows_of_pairs = (
+        (
+            f"equal runs differ by {deviation:.0%}, {words}",
+            [_equal_runs_called_different(deviation, pairs, rounds, repeats) for rounds in ROUNDS],
+        )
+        for deviation in (0.0, 0.01, 0.02, 0.03, 0.06, 0.3)
+        for words, pairs in (("by their rounds alone", None), ("assumed", 0), ("ten pairs known", 10))
+    )
+    title = f"Rows of equal runs that are called different, noise of 5 % within a run ({repeats} pairs of six rows)"
+    _print(console, title, ROUNDS, rows_of_pairs)
     for size in (0.05, 0.2):
         for name in ("log-normal", "two states, a third slow"):
             held = _stopped(repeats, ALL_NOISES[name], size)
@@ -151,6 +162,20 @@ def _stopped(repeats: int, noise: Noise, size: float) -> float:
         assert found.high is not None
         hits += found.low <= 1.0 <= found.high
     return hits / repeats
+
+
+def _equal_runs_called_different(deviation: float, pairs: int | None, rounds: int, repeats: int) -> float:
+    """Of rows of equal runs, whose moments differ: judged by their rounds alone, or with pairs of equal runs known."""
+    rng, shown = random.Random(f"between/{deviation}/{rounds}"), []
+
+    def pair() -> Rows:
+        return list(zip(moment(rng, deviation, 0.05, rounds), moment(rng, deviation, 0.05, rounds), strict=True))
+
+    for _ in range(repeats):
+        between = between_runs([pair() for _ in range(pairs or 0)])
+        changes = [ratio(after, before) for before, after in pair()]
+        shown += [verdict(change if pairs is None else between.widen(change)) for change in changes]
+    return share(shown, "faster", "slower")
 
 
 # The set of the fastest -----------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 CONFIDENCE: Final = 0.95
-#: On the log scale: a smaller difference is written as x1.00 (`state.units.format_factor`), so none is said to be shown.
+#: On the log scale: a smaller difference is written as x1.00 (`state.units.format_factor`), and not said to be shown.
 LEAST_DIFFERENCE: Final = math.log(1.0005)
 #: Two samples have an interval, too, but one that reaches from a twelfth to twelve times: it says nothing.
 MIN_SAMPLES: Final = 3

@@ -14,8 +14,8 @@ TELLING: Final = 0.25
 def verdict(ratio: Estimate | None) -> Verdict:
     """What is shown of a ratio of times, on the log scale (below zero is faster); None is no ratio.
 
-    ``faster`` and ``slower`` if its 95 % interval excludes equality (and its factor is not written as x1.00). Else ``no difference shown`` if a difference of
-    25 % would have been seen, and ``cannot tell`` if not, or without an interval.
+    ``faster`` and ``slower`` if its 95 % interval excludes equality and its factor is not written as x1.00. Else ``no
+    difference shown`` if a difference of 25 % would have been seen, and ``cannot tell`` if not, or without an interval.
     """
     if ratio is None or ratio.reach is None:
         return "cannot tell"
