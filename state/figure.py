@@ -147,7 +147,7 @@ def _draw_improvements(axes: Axes, results: Sequence[MethodResult]) -> None:
 
     What is not shown to differ is a hollow bar.
     """
-    _prepare(axes, results, f"Improvement over {BASELINE} (log scale; right is faster; hollow: not shown)")
+    _prepare(axes, results, f"Improvement over {BASELINE} (log; right is faster, hollow: not shown)")
     if not any(result.method == BASELINE and (result.save or result.load) for result in results):
         axes.set_axis_off()
         _write(axes, 0, 0, f"{BASELINE} has no result to compare with")

@@ -68,6 +68,12 @@ class Terminal:
             assert time.monotonic() < deadline_s, f"not in {timeout_s} s:\n{self.text}"
         return self.text
 
+    def hang_up(self) -> None:
+        """Close the window: the kernel tells the program, and nobody sends it signals or waits for it."""
+        self.process.ptyproc.fileobj.close()
+        self.process.child_fd = -1
+        self.process.closed = True
+
     def finish(self, timeout_s: float = 60.0) -> int | None:
         """Read to the end. Returns the exit status."""
         deadline_s = time.monotonic() + timeout_s

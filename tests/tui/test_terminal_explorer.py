@@ -184,7 +184,7 @@ def test_a_closed_terminal_of_an_idle_explorer_leaves_nothing(storage: Path) -> 
     terminal = in_a_shell("--storage", str(storage))
     processes = family(terminal.pid)
     assert len(processes) >= 3
-    terminal.process.close(force=False)
+    terminal.hang_up()
     psutil.wait_procs(processes, timeout=20)
     assert gone(processes)
 
@@ -194,7 +194,7 @@ def test_a_closed_terminal_leaves_nothing(small_model: Path, storage: Path, faul
     press(terminal, "r")
     terminal.wait_for(lambda text: "is-slow save measure" in text, timeout_s=90)
     processes = family(terminal.pid)
-    terminal.process.close(force=False)
+    terminal.hang_up()
     psutil.wait_procs(processes, timeout=20)
     assert gone(processes)
     assert scratch_folders(storage) == []

@@ -67,7 +67,7 @@ def test_a_closed_terminal_ends_the_run_and_leaves_nothing(
     terminal = Terminal(COMMAND, "run", "--model", str(small_model), "--storage", str(storage), "--methods", "is-slow")
     terminal.wait_for(lambda text: "measure" in text)
     processes = family(terminal.pid)
-    terminal.process.close(force=False)
+    terminal.hang_up()
     psutil.wait_procs(processes, timeout=15)
     assert gone(processes)
     assert scratch_folders(storage) == []
