@@ -1,6 +1,6 @@
 """Bits of tensors: between torch and numpy without a copy, and compared without mercy."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import ml_dtypes
@@ -118,9 +118,16 @@ def compare_names(model: Mapping[str, torch.Tensor], source: Mapping[str, torch.
     """
     missing, surplus = source.keys() - model.keys(), model.keys() - source.keys()
     if missing or surplus:
-        raise DifferenceError(f"{len(missing)} tensors are missing and {len(surplus)} were not there")
+        parts = ((missing, "missing"), (surplus, "not there before"))
+        raise DifferenceError(" and ".join(_that_are(names, words) for names, words in parts if names))
 
 
 def _is_on(place: torch.device, device: torch.device) -> bool:
     """Whether a place is the device; ``cuda`` without a number is any of them."""
     return place.type == device.type and device.index in (None, place.index)
+
+
+def _that_are(names: Collection[str], words: str) -> str:
+    """``tensor 'a' is missing``, or ``3 tensors are missing, first 'a'``."""
+    first = repr(min(names)[:80])
+    return f"tensor {first} is {words}" if len(names) == 1 else f"{len(names)} tensors are {words}, first {first}"

@@ -122,7 +122,7 @@ def _incomparable(before: Run, after: Run, operation: Operation) -> str:
     """Why times of the two runs cannot be compared, or an empty text."""
     sizes = [run.model.logical_bytes if run.model is not None else None for run in (before, after)]
     if None not in sizes and sizes[0] != sizes[1]:
-        return f"the models differ ({', '.join(format_bytes(size or 0) for size in sizes)})"
+        return f"the models differ ({', '.join(format_bytes(size or 0) for size in sizes)}); --across compares them"
     rule = "durability" if operation == "save" else "cache"
     rules = [getattr(run.plan, rule) for run in (before, after)]
     return f"{operation}s are {rules[0]} in A and {rules[1]} in B" if rules[0] != rules[1] else ""

@@ -23,7 +23,7 @@ from state.optimizations import CELL_OF, CELLS
 from state.plan import CELL_NAMES, Operation
 from state.results import MethodResult, method_results
 from state.run import Run
-from state.statistics import MIN_SAMPLES, Estimate, contrast
+from state.statistics import MIN_SAMPLES, Estimate, contrast, ratio
 from state.steps import SWITCHES, Switch
 
 Cell = tuple[bool, bool, bool]
@@ -84,7 +84,7 @@ class SimpleEffect(msgspec.Struct, frozen=True):
     Attributes:
         switch: The one that is flipped.
         others: Which of the other switches are on, in their order.
-        change: Of the log of what is measured.
+        change: Of the log of what is measured: of times, the ratio of medians.
     """
 
     switch: Switch
@@ -146,7 +146,10 @@ def _effects(measure: Measure, run: Run, results: Sequence[MethodResult], severa
             weights = simple_weights(switch, cell)
             if not cell[SWITCHES.index(switch)] and all(name in logs for name in weights):
                 others = tuple(other for other, on in zip(SWITCHES, cell, strict=True) if on)
-                simple.append(SimpleEffect(switch, others, estimate(weights)))
+                on, off = weights
+                # Of medians, as in every table: it is one pair of cells, and adds up to nothing.
+                change = estimate(weights) if exact else ratio(values[on], values[off])
+                simple.append(SimpleEffect(switch, others, change))
     return Effects(
         measure,
         {name: statistics.median(samples) for name, samples in values.items()},

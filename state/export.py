@@ -21,7 +21,7 @@ from state.limits import limits_of
 from state.model import Model
 from state.needs import MemoryPlan
 from state.plan import OPERATIONS, Plan, through_cache
-from state.ranking import fastest_lines
+from state.ranking import fastest, fastest_lines
 from state.results import MethodResult, OperationSummary, method_results
 from state.run import SCHEMA_VERSION, Failure, Limits, LoadResult, Run, RunStatus, SaveResult, TrialRecord
 from state.statistics import half_width, improvement
@@ -53,6 +53,7 @@ def to_json(run: Run) -> bytes:
         "other_limits": run.other_limits,
         "advice": run.advice,
         "results": method_results(run),
+        "fastest": {operation: fastest(run, operation) for operation in OPERATIONS},
         "trials": run.records,
     }
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
@@ -216,7 +217,7 @@ def to_markdown(run: Run) -> bytes:
         "|" + "---|" * len(headings),
     ]
     lines += ["| " + " | ".join(row[heading].replace("|", r"\|") for heading in headings) + " |" for row in rows]
-    lines += ["", *(f"- {sentence}" for sentence in fastest_lines(run))]
+    lines += ["", *(f"- {sentence}" for sentence in fastest_lines(run, complete=True))]
     lines += ["", *(f"> {sentence}" for sentence in run.advice)]
     return ("\n".join(lines).rstrip() + "\n").encode()
 

@@ -20,10 +20,13 @@ def failed_trials(run: Run, label: str) -> FailedTrials:
     for method in dict.fromkeys(record.trial.method for record in run.records if record.trial.method != LIMIT):
         for operation in OPERATIONS:
             records = run.of(method, operation)
+            unsaved = (
+                {r.trial.round for r in run.of(method, "save") if r.status == "failed"} if operation == "load" else ()
+            )
             whats = Counter(
                 record.failure.what if record.failure is not None else "no reason was recorded"
                 for record in records
-                if record.status == "failed"
+                if record.status == "failed" and record.trial.round not in unsaved  # there was nothing to load
             )
             unverified = " and was not verified" if operation == "load" else ""
             sentences = tuple(

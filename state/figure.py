@@ -24,7 +24,7 @@ LOAD_COLOUR: Final = "#E69F00"
 SIZE_COLOUR: Final = "#009E73"
 _DPI: Final = 150
 _FOOTNOTE_COLUMNS: Final = 150
-#: A whisker is cut at so many times the factor, and at as small a part of it.
+#: A whisker has room up to so many times the factor, and down to as small a part of it.
 _WIDEST_WHISKER: Final = 3.0
 #: So that no line runs through a label.
 _BEHIND_TEXT: Final = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
@@ -147,7 +147,7 @@ def _draw_improvements(axes: Axes, results: Sequence[MethodResult]) -> None:
 
     What is not shown to differ is a hollow bar.
     """
-    _prepare(axes, results, f"Improvement over {BASELINE} (log; right is faster, hollow: not shown)")
+    _prepare(axes, results, f"Times as fast as {BASELINE} (log; hollow: not shown)")
     if not any(result.method == BASELINE and (result.save or result.load) for result in results):
         axes.set_axis_off()
         _write(axes, 0, 0, f"{BASELINE} has no result to compare with")
@@ -174,14 +174,13 @@ def _draw_improvements(axes: Axes, results: Sequence[MethodResult]) -> None:
                 edgecolor=colour if hollow else "white",
                 linewidth=0.8 if hollow else 0,
             )
-            # An interval of three noisy rounds may reach far beyond everything else.
-            low = max(summary.speedup_low or speedup, speedup / _WIDEST_WHISKER)
-            high = min(summary.speedup_high or speedup, speedup * _WIDEST_WHISKER)
+            low, high = summary.speedup_low or speedup, summary.speedup_high or speedup
             if low < high:
                 spread = [[speedup - low], [high - speedup]]
                 axes.errorbar(speedup, row + offset, xerr=spread, color="black", capsize=2, linewidth=1)
-            ends += (low, high)
-            _write(axes, max(1.0, high), row + offset, speedup_words(summary))
+            # An interval of three noisy rounds may reach far beyond everything else: it then leaves the panel.
+            ends += (max(low, speedup / _WIDEST_WHISKER), min(high, speedup * _WIDEST_WHISKER))
+            _write(axes, max(1.0, ends[-1]), row + offset, speedup_words(summary))
         if not drawn:
             _missing(axes, row, result, f"{BASELINE} has no result" if result.save or result.load else "")
     least, most = min(ends), max(ends)

@@ -124,11 +124,12 @@ def _reasons(change: Change, share: float, failed: FailedTrials) -> tuple[str, .
             return broken
         if any(method == change.method for method, _ in failed):  # nobody knows what a save wrote that did not load
             return (f"{name} has no time in B that counts, because a trial of {change.method} failed.",)
-        return (f"{name} was measured in A and not in B.",)
+        return (f"{name} was measured in A and not in B: measure it in B, too.",)
     untold = change.high is None or change.verdict == "cannot tell" or change.high > 1 + TELLING
     if change.verdict != "slower" and untold and (change.high is None or change.high > 1 + share):
         why = change.why or f"it may take up to {format_factor(change.high or 1.0)} of A's time"
-        return (*broken, f"{name} cannot be judged: {why}.")
+        rounds = "--repeats 3 or more" if change.low is None else "more rounds, or with --precision 5%"
+        return (*broken, f"{name} cannot be judged, {why}: measure with {rounds}.")
     if change.verdict == "slower" and (change.ratio or 0) > 1 + share:
         beyond = f"its median by more than {share_argument(share)}"
         return (*broken, f"{name} is slower, {beyond}: B takes {_factor(change)} of A's time.")

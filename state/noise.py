@@ -10,7 +10,7 @@ from state.run import Result
 from state.statistics import CONFIDENCE, MIN_SAMPLES, half_width, outliers, summarise, t_quantile
 from state.stopping import MIN_ROUNDS, is_settled
 from state.two_groups import BY_CHANCE, two_groups
-from state.units import format_seconds, share_argument
+from state.units import format_factor, format_seconds, share_argument
 
 #: Half of the intervals wider than this each way make a noisy machine.
 _NOISY: Final = 0.25
@@ -53,9 +53,14 @@ def shaky(plan: Plan, measured: Sequence[tuple[Trial, Result]]) -> Iterator[str]
         width for s in samples if (found := summarise(s)) and (width := half_width(found.low, found.high)) is not None
     ]
     if widths and statistics.median(widths) > _NOISY:
+        width = statistics.median(widths)
+        reach = (
+            f"are wider than ±{width:.0%}"
+            if width < 1
+            else f"reach beyond {format_factor(1 + width)[1:]} times as much"
+        )
         yield (
-            f"Half of the intervals are wider than ±{statistics.median(widths):.0%}: this machine is noisy, or the "
-            "times are short. More rounds narrow them."
+            f"Half of the intervals {reach}: this machine is noisy, or the times are short. More rounds narrow them."
         )
     yield from _two_groups(times)
     apart = sum(len(outliers(s)) for s in samples)

@@ -26,6 +26,7 @@ class Fastest(msgspec.Struct, frozen=True):
         second: The next one.
         behind: How many times as long that takes, a ratio of medians.
         estimated: Whether they were measured in several runs.
+        nobody_slower: Whether no method is shown to be slower than another.
     """
 
     operation: Operation
@@ -35,6 +36,7 @@ class Fastest(msgspec.Struct, frozen=True):
     second: str
     behind: float
     estimated: bool
+    nobody_slower: bool
 
 
 def fastest(run: Run, operation: Operation) -> Fastest | None:
@@ -58,21 +60,32 @@ def fastest(run: Run, operation: Operation) -> Fastest | None:
         second,
         found[second][0] / found[best][0],
         estimated=len({run_id for _, run_id in found.values()}) > 1,
+        nobody_slower=len(alike) + 1 == len(rounds),
     )
 
 
-def fastest_lines(run: Run) -> tuple[str, ...]:
-    """A sentence for each operation: the fastest, and what is not shown to be slower or how far the next is behind."""
+def fastest_lines(run: Run, *, complete: bool = False) -> tuple[str, ...]:
+    """A sentence for each operation: the fastest, and what is not shown to be slower or how far the next is behind.
+
+    Args:
+        run: Any run.
+        complete: Name all that are not shown to be slower, where there is room for many.
+    """
     lines = []
     for operation in OPERATIONS:
         best = fastest(run, operation)
         if best is None:
             continue
+        rules = run.plan.durability if operation == "save" else run.plan.cache
+        if best.nobody_slower:
+            lowest = f"{best.method} has the lowest median, {format_seconds(best.median_s)} s"
+            lines.append(f"No method is shown to be slower than another in {rules} {operation}s; {lowest}.")
+            continue
         mark = "≈" if best.estimated else ""
         rest = f"the next, {best.second}, takes {mark}{format_factor(best.behind)} as long"
         if best.alike:
-            more = f" and {len(best.alike) - _NAMED} more" if len(best.alike) > _NAMED else ""
-            rest = f"not shown to be slower: {', '.join(best.alike[:_NAMED])}{more}"
-        rules = run.plan.durability if operation == "save" else run.plan.cache
+            named = len(best.alike) if complete else _NAMED
+            more = f" and {len(best.alike) - named} more" if len(best.alike) > named else ""
+            rest = f"not shown to be slower: {', '.join(best.alike[:named])}{more}"
         lines.append(f"Fastest {rules} {operation}: {best.method}, {format_seconds(best.median_s)} s; {rest}.")
     return tuple(lines)

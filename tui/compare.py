@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from state.between_runs import ASSUMED
+from state.between_runs import BetweenRuns
 from state.comparison import Change, Comparison
 from state.failed_trials import failed_trials
 from state.noise_floor import Noise
@@ -29,6 +29,8 @@ def compare_lines(before: Run, after: Run, found: Comparison) -> list[Line]:
     lines: list[Line] = [[(summary(found), "strong")]]
     lines += [[(f"{label}  {run.run_id}  {_where(run)}", "dim")] for label, run in (("A", before), ("B", after))]
     lines += [[], *_table(found.changes)]
+    if any(change.low is not None for change in found.changes):
+        lines.append([(_allowed(found.between), "dim")])
     for label, run in (("A", before), ("B", after)):
         for sentence in itertools.chain.from_iterable(failed_trials(run, label).values()):
             lines.append([(one_line(sentence), "slower")])
@@ -47,8 +49,7 @@ def compare_lines(before: Run, after: Run, found: Comparison) -> list[Line]:
 def floor_lines(floor: Noise | None) -> list[Line]:
     """What belongs below a comparison: what noise between equal runs does there, or how to find out."""
     if floor is None:
-        assumed = format_share(ASSUMED.deviation)
-        return [[(f"The intervals allow for {assumed} of noise between runs; ckpt-tui aa measures it here.", "dim")]]
+        return [[("ckpt-tui aa measures the noise between runs of this model under these rules here.", "dim")]]
     return [[], *noise_lines(floor)]
 
 
@@ -59,9 +60,10 @@ def summary(found: Comparison) -> str:
 
 def _counts(changes: Sequence[Change]) -> str:
     verdicts = ("slower", "faster", "no difference shown", "cannot tell")
-    both = [change for change in changes if change.estimate is not None]
+    both = [change for change in changes if change.estimate is not None and not change.refused]
+    refused = sum(change.refused for change in changes)
     counts = {verdict: sum(change.verdict == verdict for change in both) for verdict in verdicts}
-    counts |= {"in one run only": len(changes) - len(both)}
+    counts |= {"not compared": refused, "in one run only": len(changes) - len(both) - refused}
     return ", ".join(f"{count} {words}" for words, count in counts.items() if count) or "nothing to compare"
 
 
@@ -109,11 +111,24 @@ def noise_lines(noise: Noise) -> Iterator[Line]:
                 "plain",
             )
         ]
-        yield [
-            (
-                f"Beyond what the noise within the runs explains, equal runs differ by "
-                f"{format_share(noise.between.deviation)} (standard deviation"
-                f"{'' if noise.between.pairs else ', assumed'}): intervals of comparisons allow for that.",
-                "plain",
-            )
-        ]
+        yield [(_beyond(noise.between), "plain")]
+
+
+def _allowed(between: BetweenRuns) -> str:
+    """What the intervals have in them besides the noise within the runs."""
+    pairs = (
+        f"as {between.pairs} pair{'s' if between.pairs != 1 else ''} of equal runs differ"
+        if between.pairs
+        else "assumed"
+    )
+    return f"The intervals allow for {format_share(between.deviation)} of noise between runs, {pairs}."
+
+
+def _beyond(between: BetweenRuns) -> str:
+    """What pairs of equal runs show of the noise between runs."""
+    if not between.pairs:
+        return "The pairs have too few rounds to show how much of that is noise between runs: three or more would."
+    return (
+        f"Beyond what the noise within the runs explains, they differ by {format_share(between.deviation)} (standard "
+        "deviation); later comparisons of this model under these rules allow for that."
+    )

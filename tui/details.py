@@ -19,7 +19,10 @@ def details(run: Run, result: MethodResult, page: str = "") -> str:
 
 def _lines(run: Run, result: MethodResult) -> Iterator[str]:
     yield f"{result.method}, measured by run {result.run_id}"
-    yield f"state: {result.status}{', every load was bit for bit the source' if result.verified else ''}"
+    reason = (
+        f": {result.error}" if result.error else ", every load was bit for bit the source" if result.verified else ""
+    )
+    yield f"state: {result.status}{reason}"
     if result.logical_bytes is not None:
         yield f"tensors: {format_bytes(result.logical_bytes)}"
     if result.stored_bytes is not None:

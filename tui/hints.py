@@ -42,5 +42,7 @@ def hint(explorer: Explorer, keys: Mapping[str, str]) -> str:
 
 
 def _fastest_words(found: Fastest) -> str:
-    """``save direct``, or ``save direct or 2 more`` where others are not shown to be slower."""
+    """``save direct``, ``save direct or 2 more`` where others are not shown to be slower, or that nobody is shown."""
+    if found.nobody_slower:
+        return f"{found.operation} not shown"
     return f"{found.operation} {found.method}{f' or {len(found.alike)} more' if found.alike else ''}"

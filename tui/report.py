@@ -51,7 +51,7 @@ def print_report(run: Run, output: str) -> None:
     if charts and console.is_terminal:
         console.print()
         sys.stdout.write(f"{charts}\n")
-    for sentence in fastest_lines(run):
+    for sentence in fastest_lines(run, complete=True):
         console.print(sentence, markup=False, highlight=False)
     for sentence in run.advice:
         console.print(f"! {sentence}", markup=False, highlight=False)
@@ -79,7 +79,8 @@ def _results_tables(run: Run, width: int) -> list[Table]:
     if width >= _WIDE:
         return [_table(rows, TABLE_HEADINGS)]
     rows = [{heading: cell.replace(" (", "\n(") for heading, cell in row.items()} for row in rows]
-    return [_table(rows, ("method", *part)) for part in _PARTS]
+    shown = [[heading for heading in part if any(row[heading] for row in rows)] for part in _PARTS]
+    return [_table(rows, ("method", *part)) for part in shown if part]
 
 
 def _table(rows: Sequence[Mapping[str, str]], headings: Sequence[str]) -> Table:

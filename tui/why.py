@@ -47,7 +47,13 @@ def why_lines(found: Effects, plan: Plan, *, width: int, glyphs: Glyphs) -> list
     lines: list[Line] = [[("The eight cells", "title"), (f"  {MEASURES[found.measure].lower()}{unit}", "dim")]]
     lines += _cells(found, plan, glyphs)
     if found.shares and found.total is not None:
-        lines += [[], [(f"From {BASELINE} to t5x", "title"), ("  shared out by Shapley value, log scale", "dim")]]
+        lines += [
+            [],
+            [
+                (f"From {BASELINE} to t5x", "title"),
+                ("  Shapley shares, geometric means", "dim"),
+            ],
+        ]
         lines += _waterfall(found, width, glyphs)
     if found.simple:
         lines += [[], [("What each switch does", "title"), (_legend(found), "dim")]]
@@ -63,7 +69,7 @@ def why_lines(found: Effects, plan: Plan, *, width: int, glyphs: Glyphs) -> list
 def _legend(found: Effects) -> str:
     note = f"  {'factor' if found.measure != 'size' else 'change of size'}"
     if found.measure != "size":
-        note += " of geometric means, 95 % interval"
+        note += ", 95 % interval"
     return f"{note}{', ≈ from several runs' if found.estimated else ''}"
 
 

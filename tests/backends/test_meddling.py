@@ -27,8 +27,8 @@ FLAT = {
     "meddles:flattens": "tensor 'matrix' is float32 [60000] and was float32 [200, 300]",
     "meddles:moves": "tensor 'embed' lies otherwise in memory: address",
     "meddles:replaces": "tensor 'tied' is another object",
-    "meddles:adds": "0 tensors are missing and 1 were not there",
-    "meddles:deletes": "1 tensors are missing and 0 were not there",
+    "meddles:adds": "tensor 'surplus' is not there before",
+    "meddles:deletes": "tensor '",
     "meddles:reorders": "the tensors stand in another order",
     "later:zeroes": "tensor 'embed' has other bits, first at byte 0",
     "later:scales": "tensor 'embed' has other bits, first at byte",
@@ -36,7 +36,7 @@ FLAT = {
 }
 NESTED = {
     "nested:zeroes": "tensor 'model/embed' has other bits, first at byte 0",
-    "nested:deletes": "1 tensors are missing and 0 were not there",
+    "nested:deletes": "tensor 'optimizer/state/square/exp_avg_sq' is missing",
     "meddles:zeroes": "tensor 'model/embed' has other bits, first at byte 0",
     "later:scales": "tensor 'model/embed' has other bits, first at byte",
 }

@@ -106,5 +106,5 @@ def test_every_difference_is_found(change: str) -> None:
 def test_a_missing_name_is_found(name: str) -> None:
     loaded = copy_of(source())
     del loaded[name]
-    with pytest.raises(VerificationError, match="1 tensors are missing and 0"):
+    with pytest.raises(VerificationError, match=r"tensor .* is missing"):
         verify(loaded, source())

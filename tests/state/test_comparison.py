@@ -75,7 +75,7 @@ def test_models_of_different_size_cannot_be_told_apart_by_time() -> None:
     )
     change = one(small, large)
     assert change.verdict == "cannot tell"
-    assert change.why == "the models differ (1.00 MB, 2.00 MB)"
+    assert change.why == "the models differ (1.00 MB, 2.00 MB); --across compares them"
 
 
 def test_differences_of_plan_and_machine_are_named_and_lengths_of_measuring_are_not() -> None:

@@ -94,7 +94,7 @@ def test_the_figure_has_four_panels_and_every_method(run: Run) -> None:
     svg = render_figure(run, "svg").decode()
     ElementTree.fromstring(svg)
     comments = svg  # matplotlib writes each text as a comment beside its glyphs
-    for words in ("Save time, s", "Load time, s", "Size on disk", "Improvement over tensorstore", *PLAN.methods):
+    for words in ("Save time, s", "Load time, s", "Size on disk", "Times as fast as tensorstore", *PLAN.methods):
         assert words in comments
     assert "Take care." in comments
     image = Image.open(io.BytesIO(render_figure(run, "png")))

@@ -68,7 +68,7 @@ def test_models_that_differ_are_said_to_instead_of_a_figure() -> None:
     assert BEFORE.model is not None
     twice = msgspec.structs.replace(BEFORE.model, tensors=(*BEFORE.model.tensors, *BEFORE.model.tensors))
     page = shown(BEFORE, msgspec.structs.replace(AFTER, model=twice))
-    assert page.count("the models differ (1.00 MB, 2.00 MB)") == 8
+    assert page.count("the models differ (1.00 MB, 2.00 MB); --across compares them") == 8
     assert "±" not in page
 
 
@@ -91,7 +91,7 @@ def test_what_came_back_wrong_is_told_below_the_table() -> None:
 
 
 def test_the_noise_between_equal_runs_is_told_where_it_is_known() -> None:
-    assert "The intervals allow for 2% of noise between runs; ckpt-tui aa measures it here." in shown()
+    assert "The intervals allow for 2% of noise between runs, assumed." in shown()
     floor = noise_between([(BEFORE, BEFORE)] * 4)
     assert "4 pairs of equal runs, 24 comparisons: 24 no difference shown." in shown(floor=floor)
     assert "in one of twenty" in shown(floor=floor)

@@ -147,6 +147,7 @@ def test_longer_bars_are_larger_values_in_every_chart(run: Run) -> None:
 @given(runs())
 def test_the_fastest_is_the_same_in_every_sentence(run: Run) -> None:
     lines = dict(zip(OPERATIONS, fastest_lines(run), strict=False))
+    complete = dict(zip(OPERATIONS, fastest_lines(run, complete=True), strict=False))
     report = to_markdown(run).decode()
     found = effects(run)
     for operation in OPERATIONS:
@@ -163,9 +164,12 @@ def test_the_fastest_is_the_same_in_every_sentence(run: Run) -> None:
         assert best.median_s == medians[best.method] == min(medians[name] for name in enough)
         if len(enough) == len(METHODS):
             assert found[operation].best == alike
-        assert f": {best.method}, {format_seconds(best.median_s)} s;" in lines[operation]
-        assert ("not shown to be slower" in lines[operation]) == bool(best.alike)
-        assert lines[operation] in report
+        lowest = f"{best.method} has the lowest median, " if best.nobody_slower else f": {best.method}, "
+        assert f"{lowest}{format_seconds(best.median_s)} s" in lines[operation]
+        assert best.nobody_slower == (set(alike) == {name for name in METHODS if run.rounds_s(name, operation)})
+        assert ("not shown to be slower" in lines[operation]) == (bool(best.alike) and not best.nobody_slower)
+        assert all(name in complete[operation] for name in alike) or best.nobody_slower
+        assert complete[operation] in report
         if not best.alike:
             stated = re.search(r"takes x([\d.]+) as long", lines[operation])
             assert stated is not None
@@ -175,7 +179,8 @@ def test_the_fastest_is_the_same_in_every_sentence(run: Run) -> None:
     for best in (fastest(run, operation) for operation in OPERATIONS):
         if best is not None:
             more = f" or {len(best.alike)} more" if best.alike else ""
-            assert re.search(rf"{best.operation} {re.escape(best.method)}{more}(,| ·)", line)
+            words = "not shown" if best.nobody_slower else f"{re.escape(best.method)}{more}"
+            assert re.search(rf"{best.operation} {words}(,| ·)", line)
 
 
 @few
