@@ -207,7 +207,8 @@ def to_markdown(run: Run) -> bytes:
         f"- Model: {model_line(run) if model else plan.model}",
         *([f"- Memory: {memory_words(run.memory)}"] if run.memory is not None else []),
         f"- Storage: {environment.storage} ({environment.filesystem.type}), saves {plan.durability}, "
-        f"loads {plan.cache}, memory {plan.memory}, {rounds_words(plan.repeats)}, seed {plan.seed}, device {plan.device}",
+        f"loads {plan.cache}, memory {plan.memory.replace('-', ' ')}, {rounds_words(plan.repeats)}, seed {plan.seed}, "
+        f"device {plan.device}",
         f"- Limit: {limits_line(run) or 'not measured'}",
         f"- Machine: {environment.cpu}, {environment.cores} cores, {environment.system}, Python {environment.python}",
         f"- Libraries: {', '.join(f'{name} {version}' for name, version in environment.libraries.items())}",
