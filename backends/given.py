@@ -22,7 +22,7 @@ class InputChangedError(CkptTuiError):
     def __init__(self, difference: str) -> None:
         super().__init__(
             f"the save changed what it was given: {difference}",
-            "report it to the method's authors; a training run would go on with damaged weights",
+            "report it to the method's authors; a training run would not go on with what it had",
         )
 
 

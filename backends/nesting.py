@@ -24,10 +24,12 @@ def flatten(nested: Mapping[str, Any]) -> StateDict:
     """Every tensor under its path. Dictionaries without tensors leave no trace.
 
     Raises:
-        TypeError: If something is neither a tensor nor such a dictionary.
+        TypeError: If a key is no text, or something is neither a tensor nor such a dictionary.
     """
     state: StateDict = {}
     for key, value in nested.items():
+        if not isinstance(key, str):
+            raise TypeError(f"the key {key!r:.80} is no text: {type(key).__name__}")
         if isinstance(value, torch.Tensor):
             state[path_name(key)] = value
         elif isinstance(value, Mapping):

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from state.between_runs import Rows, between_runs
-from state.fastest_set import fastest_set
+from state.fastest_set import Round, fastest_set
 from state.plan import Plan
 from state.statistics import Estimate, ratio, summarise
 from state.stopping import MAX_ROUNDS, is_settled
@@ -57,6 +57,7 @@ def main(repeats: int) -> None:
         (f"95 % intervals of a ratio of equal noise that hold the truth, {worst}", _ratio_coverage),
         ("The same where one has noise of 10 % and the other of 2 %", _unequal_coverage),
         ("The same where one has log-normal noise instead", _other_kind_coverage),
+        ("The same with three rounds of log-normal noise against so many", _three_against),
         (f"Equal pairs that are called faster or slower, {worst}", _false_alarms),
         (f"Rows that are said to fall into two groups, {worst}", _in_two_groups),
     ):
@@ -138,6 +139,12 @@ def _other_kind_coverage(noise: Noise, rounds: int, repeats: int) -> float:
     return _share_held(_ratios(noise, 0.05, _GAUSS, 0.05, rounds, repeats))
 
 
+def _three_against(noise: Noise, rounds: int, repeats: int) -> float:
+    rng = random.Random(f"three/{rounds}")
+    pairs = ((sample(rng, 1.0, _GAUSS, 0.05, 3), sample(rng, 1.0, noise, 0.05, rounds)) for _ in range(repeats))
+    return _share_held([ratio(*pair) for pair in pairs])
+
+
 def _false_alarms(noise: Noise, rounds: int, repeats: int) -> float:
     verdicts = ([verdict(r) for r in _ratios(noise, size, noise, size, rounds, repeats)] for size in SIZES)
     return max(share(found, "faster", "slower") for found in verdicts)
@@ -207,7 +214,7 @@ def _left_out(scenario: Scenario, machine: Machine, methods: int, rounds: int, r
     return hits / repeats
 
 
-def uncorrected(times_s: Mapping[str, Mapping[int, float]]) -> tuple[str, ...]:
+def uncorrected(times_s: Mapping[str, Mapping[Round, float]]) -> tuple[str, ...]:
     """The set as it was before: everybody against the lowest median, each at 5 %."""
     samples = {name: list(rounds.values()) for name, rounds in times_s.items()}
     best = min(samples, key=lambda name: statistics.median(samples[name]))
@@ -237,7 +244,7 @@ def _print_power(console: Console, repeats: int) -> None:
 
 
 def _least_factor(
-    procedure: Callable[[Mapping[str, Mapping[int, float]]], tuple[str, ...]],
+    procedure: Callable[[Mapping[str, Mapping[Round, float]]], tuple[str, ...]],
     machine: Machine,
     methods: int,
     rounds: int,

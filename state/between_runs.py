@@ -36,9 +36,14 @@ class BetweenRuns(msgspec.Struct, frozen=True):
     pairs: int = 0
 
     @property
+    def degrees(self) -> int:
+        """Degrees of freedom of that deviation."""
+        return _ASSUMED_PAIRS + self.pairs
+
+    @property
     def reach(self) -> float:
         """What 95 % of equal runs differ by at most for this reason alone, on the log scale."""
-        return t_quantile(_ASSUMED_PAIRS + self.pairs) * self.deviation
+        return t_quantile(self.degrees) * self.deviation
 
     def widen(self, change: Estimate) -> Estimate:
         """The interval of a change between two runs, when noise between them is in it, too.

@@ -13,6 +13,7 @@ from state.grounds import grounds_words, not_in_common
 from state.plan import LIMIT, Operation
 from state.run import Run
 from state.units import format_factor, share_argument
+from state.verdict import TELLING
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -58,8 +59,8 @@ class Judgement(msgspec.Struct, frozen=True):
 def judge(before: Run, after: Run, share: float, *, between: BetweenRuns = ASSUMED, across: bool = False) -> Judgement:
     """Whether run B passes: nothing failed in it, and nothing that A measured is slower, missing or in doubt.
 
-    A row passes if its interval can tell and does not show it to be slower, or its median is at most `share` above
-    A's; or if the interval cannot tell, but ends below that.
+    A row passes if its interval can tell, ends below 25 % more time, and does not show it to be slower; or if its
+    median is shown to be slower by at most `share`; or if its interval ends below that.
 
     Args:
         before: Run A.
@@ -124,8 +125,10 @@ def _reasons(change: Change, share: float, failed: FailedTrials) -> tuple[str, .
         if any(method == change.method for method, _ in failed):  # nobody knows what a save wrote that did not load
             return (f"{name} has no time in B that counts, because a trial of {change.method} failed.",)
         return (f"{name} was measured in A and not in B.",)
-    if change.verdict == "cannot tell" and (change.high is None or change.high > 1 + share):
-        return (*broken, f"{name} cannot be judged: {change.why}.")
+    untold = change.high is None or change.verdict == "cannot tell" or change.high > 1 + TELLING
+    if change.verdict != "slower" and untold and (change.high is None or change.high > 1 + share):
+        why = change.why or f"it may take up to {format_factor(change.high or 1.0)} of A's time"
+        return (*broken, f"{name} cannot be judged: {why}.")
     if change.verdict == "slower" and (change.ratio or 0) > 1 + share:
         beyond = f"its median by more than {share_argument(share)}"
         return (*broken, f"{name} is slower, {beyond}: B takes {_factor(change)} of A's time.")

@@ -16,13 +16,13 @@ _NAMED: Final = 3
 
 
 class Fastest(msgspec.Struct, frozen=True):
-    """The method with the lowest median of those that are not shown to be slower than another.
+    """The method with the lowest median of three rounds or more.
 
     Attributes:
         operation: Which half.
         method: Its name.
         median_s: Its median time.
-        alike: The others that are not shown to be slower than any, the fastest first.
+        alike: The others that are not shown to be slower than any, the fastest first; also who has too few rounds.
         second: The next one.
         behind: How many times as long that takes, a ratio of medians.
         estimated: Whether they were measured in several runs.
@@ -44,11 +44,12 @@ def fastest(run: Run, operation: Operation) -> Fastest | None:
         for result in method_results(run)
         if (summary := result.of(operation)) is not None
     }
-    if sum(len(run.rounds_s(method, operation)) >= MIN_SAMPLES for method in found) < 2:
+    rounds = {method: run.rounds_s(method, operation) for method in sorted(found, key=lambda method: found[method][0])}
+    enough = [method for method in rounds if len(rounds[method]) >= MIN_SAMPLES]
+    if len(enough) < 2:
         return None
-    ordered = sorted(found, key=lambda method: found[method][0])
-    best, *alike = fastest_set({method: run.rounds_s(method, operation) for method in ordered})
-    second = next(method for method in ordered if method != best)
+    best, second = enough[:2]
+    alike = [method for method in fastest_set(rounds) if method != best]
     return Fastest(
         operation,
         best,

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from state.between_runs import ASSUMED
 from state.bottleneck import Cause, bottleneck
 from state.limits import limits_of
 from state.optimizations import BASELINE
@@ -174,6 +175,8 @@ def _summarise(
     speedup = factor(median_of(reference_s), summary.median)
     # A method is no faster than itself, with certainty.
     against = ratio(samples, reference_s) if speedup is not None and not is_baseline else None
+    if against is not None and not same_run:
+        against = ASSUMED.widen(against)
     faster = -against if against is not None else Estimate(0.0)
     rate_bytes_per_s = logical_bytes * len(samples) / sum(samples)
     saves = [result for result in results if isinstance(result, SaveResult)]

@@ -199,9 +199,9 @@ def contrast(handfuls: Sequence[Sequence[float]], weights: Sequence[float]) -> E
 def ratio(times_s: Sequence[float], reference_s: Sequence[float]) -> Estimate:
     """The log of how many times the first takes of the second's time: the ratio of medians.
 
-    With up to six samples in either, its interval is that of the geometric means, widened to the ratio of medians
-    should that lie outside. From seven on it is put together from the two intervals of the medians, so that a machine
-    in one of two states, whose geometric mean lies elsewhere than its median, is no difference between methods.
+    With up to six samples in both, its interval is that of the geometric means, widened to the ratio of medians should
+    that lie outside. With seven or more in either it is put together from the two intervals of the medians, so that a
+    machine in one of two states, whose geometric mean lies elsewhere than its median, is no difference between methods.
 
     References:
         G. Y. Zou and A. Donner, "Construction of confidence limits about effect measures: a general approach",
@@ -209,7 +209,8 @@ def ratio(times_s: Sequence[float], reference_s: Sequence[float]) -> Estimate:
         from their estimates, added up as the legs of a right triangle.
     """
     value = math.log(statistics.median(times_s) / statistics.median(reference_s))
-    if min(len(times_s), len(reference_s)) >= MANY_SAMPLES:
+    counts = len(times_s), len(reference_s)
+    if min(counts) >= MIN_SAMPLES and max(counts) >= MANY_SAMPLES:
         ours, theirs = _reaches(times_s), _reaches(reference_s)
         return Estimate(value, value - math.hypot(ours[0], theirs[1]), value + math.hypot(ours[1], theirs[0]))
     means = contrast([[math.log(t) for t in times_s], [math.log(t) for t in reference_s]], (1.0, -1.0))
@@ -219,10 +220,12 @@ def ratio(times_s: Sequence[float], reference_s: Sequence[float]) -> Estimate:
 
 
 def _reaches(samples: Sequence[float]) -> tuple[float, float]:
-    """How far the interval of a median reaches down and up on the log scale; of many samples."""
-    median = statistics.median(samples)
-    low, high = _between_order_statistics(samples)
-    return math.log(median / low), math.log(high / median)
+    """How far the interval of a median reaches down and up on the log scale; of three samples or more."""
+    found = summarise(samples)
+    assert found is not None
+    assert found.low is not None
+    assert found.high is not None
+    return math.log(found.median / found.low), math.log(found.high / found.median)
 
 
 def median_of(values: Sequence[float | None]) -> float | None:

@@ -11,8 +11,8 @@ import msgspec
 _MIN_SAMPLES: Final = 5
 #: Groups that are closer than this change no decision.
 _APART: Final = math.log(1.1)
-#: How often samples of one group are taken for two: with log-normal noise, and noise with heavier tails, in 1 % or less
-#: (`python -m bench.coverage`).
+#: How often samples of one group are taken for two: with log-normal noise and noise with heavier tails, in about 1 %; a
+#: few in a hundred where one trial in ten stands far apart, or where noise is one-sided (`python -m bench.coverage`).
 BY_CHANCE: Final = 0.01
 #: To that end, the share of the spread that is left within the groups must be below this, and below what grows with the
 #: number of samples by so much for each beyond so many: of more samples, the best cut leaves more by chance.

@@ -153,7 +153,8 @@ def format_duration(time_s: float) -> str:
 
 def format_factor(factor: float) -> str:
     """A ratio for people: ``x58.3``; ``x1.004`` where three digits would say that there is no difference."""
-    return f"x{factor:.3f}" if 1.0005 <= factor < 1.005 else f"x{_significant(factor)}"
+    words = _significant(factor)
+    return f"x{factor:.3f}" if words == "1.00" and factor >= 1.0005 else f"x{words}"
 
 
 def format_share(share: float) -> str:
@@ -168,4 +169,4 @@ def format_change(share: float) -> str:
 
 def _percent_digits(share: float) -> int:
     """How many digits after the point it takes to tell a share from none and from all; none where three do not."""
-    return next((digits for digits in range(4) if round(share, 2 + digits) not in (0, 1)), 0)
+    return next((digits for digits in range(4) if abs(float(f"{100 * share:.{digits}f}")) not in (0, 100)), 0)

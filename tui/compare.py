@@ -114,7 +114,8 @@ def noise_lines(noise: Noise) -> Iterator[Line]:
         yield [
             (
                 f"Beyond what the noise within the runs explains, equal runs differ by "
-                f"{format_share(noise.between.deviation)} (standard deviation), which the intervals allow for.",
+                f"{format_share(noise.between.deviation)} (standard deviation"
+                f"{'' if noise.between.pairs else ', assumed'}): intervals of comparisons allow for that.",
                 "plain",
             )
         ]

@@ -1,5 +1,8 @@
 """State dicts within state dicts."""
 
+from collections.abc import Mapping
+from typing import Any, cast
+
 import pytest
 import torch
 from hypothesis import given
@@ -51,3 +54,9 @@ def _same(left: NestedStateDict, right: NestedStateDict) -> bool:
     return left.keys() == right.keys() and all(
         _same(left[key], right[key]) if isinstance(right[key], dict) else left[key] is right[key] for key in right
     )
+
+
+@pytest.mark.parametrize("key", [7, None, ("a", "b")])
+def test_a_key_that_is_no_text_is_refused_in_words(key: object) -> None:
+    with pytest.raises(TypeError, match=r"^the key .* is no text: "):
+        flatten(cast("Mapping[str, Any]", {"optimizer": {key: torch.zeros(1)}}))

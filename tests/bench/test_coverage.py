@@ -12,7 +12,7 @@ from tests.state.simulated import NOISES, table
 def test_every_table_is_printed() -> None:
     told = CliRunner().invoke(main, ["--repeats", "4"])
     assert told.exit_code == 0, told.output
-    assert told.output.count("(4 repeats)") == 6 + 3 * 3
+    assert told.output.count("(4 repeats)") == 7 + 3 * 3
     assert told.output.count("two states, a third slow") >= 15
     assert "With --precision 5%" in told.output
 

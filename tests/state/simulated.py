@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from state.fastest_set import Round
 from state.plan import CELL_NAMES, LIMIT, OPERATIONS, Plan
 from state.run import Run
 from state.statistics import summarise
@@ -89,13 +90,17 @@ def table(
     rounds: int,
     *,
     drift: float = 0.0,
-) -> dict[str, dict[int, float]]:
-    """Times of several methods in the same rounds, each with its own median and size of noise."""
+) -> dict[str, dict[Round, float]]:
+    """Times of several methods in the same rounds of a run, each with its own median and size of noise."""
     rows = enumerate(zip(times_s, sizes, strict=True))
     return {
-        str(number): dict(enumerate(sample(rng, time_s, noise, size, rounds, drift=drift)))
-        for number, (time_s, size) in rows
+        str(number): in_rounds(sample(rng, time_s, noise, size, rounds, drift=drift)) for number, (time_s, size) in rows
     }
+
+
+def in_rounds(times_s: Sequence[float], run: str = "run") -> dict[Round, float]:
+    """Times with the run that measured them and their numbers there."""
+    return {(run, number): time_s for number, time_s in enumerate(times_s, start=1)}
 
 
 def moment(rng: random.Random, deviation: float, noise: float, rounds: int, rows: int = 6) -> list[list[float]]:

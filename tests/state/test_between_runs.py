@@ -17,11 +17,15 @@ def pairs_of(rng: random.Random, count: int, deviation: float, noise: float = 0.
 
 def test_without_pairs_something_is_assumed() -> None:
     assert between_runs([]) == BetweenRuns(ASSUMED_DEVIATION, 0)
-    assert BetweenRuns().reach == pytest.approx(2.776 * ASSUMED_DEVIATION, rel=1e-3)
+    assert ASSUMED_DEVIATION == 0.02
+    assert BetweenRuns().reach == pytest.approx(2.776 * 0.02, rel=1e-3)  # t of four degrees of freedom
+    assert BetweenRuns(0.02, 10).reach == pytest.approx(2.145 * 0.02, rel=1e-3)  # of fourteen
 
 
 def test_pairs_without_three_rounds_say_nothing() -> None:
     assert between_runs([[([1.0, 1.0], [9.0, 9.0])]]) == BetweenRuns(ASSUMED_DEVIATION, 0)
+    one_sided = [([1.0, 1.0, 1.0], [9.0]), ([1.0], [9.0, 9.0, 9.0])]
+    assert between_runs([one_sided]) == BetweenRuns(ASSUMED_DEVIATION, 0)
 
 
 @pytest.mark.parametrize("deviation", [0.05, 0.2])

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from state.between_runs import BetweenRuns
 from state.comparison import compare
 from state.gate import judge
 from state.plan import LIMIT, Plan
@@ -57,3 +58,30 @@ def test_the_device_is_nobodys_regression() -> None:
     times = {(method, op): [1.0, 1.02, 0.98] for method in ("pytorch", LIMIT) for op in ("save", "load")}
     slow_device = {kind: [3 * s if kind[0] == LIMIT else s for s in samples] for kind, samples in times.items()}
     assert judge(run_of(plan, times), run_of(plan, slow_device), 0.1).exit_status == 0
+
+
+def one_method(factor: float, spread: float = 0.02) -> Run:
+    samples = [factor * s for s in (1.0, 1 + spread, 1 - spread, 1 + spread / 2, 1 - spread / 2)]
+    return run_of(Plan(methods=("pytorch",), repeats=5), {("pytorch", op): samples for op in ("save", "load")})
+
+
+def test_noise_between_runs_leaves_a_row_in_doubt() -> None:
+    before, after = one_method(1.0), one_method(1.2)
+    assert judge(before, after, 0.1).exit_status == 1
+    assert "is slower" in judge(before, after, 0.1).reasons[0]
+    doubted = judge(before, after, 0.1, between=BetweenRuns(0.2, 10))
+    assert doubted.exit_status == 1
+    assert "cannot be judged: the noise would hide a change of 25 %" in doubted.reasons[0]
+
+
+def test_a_row_that_may_be_a_quarter_slower_is_in_doubt_whatever_its_width() -> None:
+    (reason, _) = judge(one_method(1.0, 0.12), one_method(1.13, 0.12), 0.01).reasons
+    assert "cannot be judged: it may take up to x1.3" in reason
+    assert judge(one_method(1.0, 0.12), one_method(1.13, 0.12), 0.5).exit_status == 0
+
+
+def test_exactly_the_limit_passes() -> None:
+    before = run_of(Plan(methods=("pytorch",), repeats=3), {("pytorch", op): [1.0] * 3 for op in ("save", "load")})
+    after = run_of(Plan(methods=("pytorch",), repeats=3), {("pytorch", op): [1.5] * 3 for op in ("save", "load")})
+    assert judge(before, after, 0.5).exit_status == 0
+    assert judge(before, after, 0.4999).exit_status == 1

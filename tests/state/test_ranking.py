@@ -6,7 +6,7 @@ import pytest
 from state.fastest_set import fastest_set
 from state.plan import LIMIT, OPERATIONS, Plan
 from state.ranking import fastest, fastest_lines
-from state.run import Run
+from state.run import Failure, Run
 from tests.state.factories import run_of
 
 #: Each method has another of these first, since what all share in a round is no difference between them.
@@ -79,3 +79,19 @@ def test_a_factor_across_runs_is_an_estimate() -> None:
     )
     save, _ = fastest_lines(msgspec.structs.replace(measured, records=records))
     assert save.endswith("takes ≈x3.00 as long.")
+
+
+def test_a_method_whose_loads_came_back_wrong_is_not_the_fastest() -> None:
+    times = {"pytorch": [2.0, 2.01, 1.99, 2.0, 2.01], "t5x": [2.02, 2.0, 2.03, 2.01, 2.0], "dcp": [1.0] * 5}
+    plan = Plan(methods=tuple(times), repeats=5)
+    measured = run_of(plan, {(name, op): samples for name, samples in times.items() for op in OPERATIONS})
+    records = tuple(
+        msgspec.structs.replace(record, status="failed", result=None, failure=Failure("other bits"))
+        if (record.trial.method, record.trial.operation) == ("dcp", "load") and record.trial.round > 1
+        else record
+        for record in measured.records
+    )
+    best = fastest(msgspec.structs.replace(measured, records=records), "save")
+    assert best is not None
+    assert best.method == "pytorch"
+    assert "dcp" in best.alike, "one round shows nothing"

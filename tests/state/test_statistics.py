@@ -2,6 +2,7 @@ import math
 import random
 import statistics
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -137,6 +138,38 @@ def test_the_interpolation_is_that_of_hettmansperger_and_sheather() -> None:
     assert summary.high is not None
     assert math.log(summary.low) == pytest.approx(2.517, abs=1e-3)
     assert math.log(summary.high) == pytest.approx(8.483, abs=1e-3)
+
+
+@given(st.lists(times, min_size=3, max_size=20), st.lists(times, min_size=7, max_size=20))
+def test_a_ratio_of_many_rounds_is_put_together_as_zou_and_donner_do(ours: list[float], theirs: list[float]) -> None:
+    left, right = summarise(ours), summarise(theirs)
+    assert left is not None
+    assert right is not None
+    (one, low_one, high_one), (two, low_two, high_two) = (
+        np.log([s.median, s.low or math.nan, s.high or math.nan]) for s in (left, right)
+    )
+    difference = one - two
+    low = difference - math.sqrt((one - low_one) ** 2 + (high_two - two) ** 2)
+    high = difference + math.sqrt((high_one - one) ** 2 + (two - low_two) ** 2)
+    found, turned = ratio(ours, theirs), ratio(theirs, ours)
+    assert (found.value, found.low, found.high) == pytest.approx((difference, low, high), abs=1e-9)
+    assert (turned.value, turned.low, turned.high) == pytest.approx((-difference, -high, -low), abs=1e-9)
+
+
+@pytest.mark.parametrize(("few", "many"), [(3, 20), (5, 20), (6, 7)])
+def test_a_few_rounds_against_many_in_two_states_are_no_difference(few: int, many: int) -> None:
+    rng, third = random.Random(f"{few}/{many}"), TWO_STATE["two states, a third slow"]
+    gauss = NOISES["log-normal"]
+    ratios = [ratio(sample(rng, 1.0, gauss, 0.05, few), sample(rng, 1.0, third, 0.05, many)) for _ in range(600)]
+    assert sum(not found.is_shown for found in ratios) / 600 >= 0.93
+
+
+@given(st.lists(times, min_size=3, max_size=6), st.lists(times, min_size=3, max_size=6))
+def test_a_ratio_of_few_rounds_lies_in_its_interval(ours: list[float], theirs: list[float]) -> None:
+    found = ratio(ours, theirs)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= found.value <= found.high
 
 
 def test_welchs_interval_is_that_of_scipy_and_of_the_textbook() -> None:

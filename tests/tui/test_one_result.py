@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
+import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,11 +24,11 @@ from state.optimizations import BASELINE
 from state.plan import CELL_NAMES, LIMIT, OPERATIONS, Operation, Plan
 from state.ranking import fastest, fastest_lines
 from state.results import method_results
-from state.run import Run
+from state.run import Failure, Run
 from state.session import Session
 from state.units import format_factor, format_seconds, format_share
 from tests.state.factories import finished
-from tests.state.simulated import NOISES, sample
+from tests.state.simulated import NOISES, TWO_STATE, sample
 from tui.charts import run_charts
 from tui.details import details
 from tui.hints import hint
@@ -40,19 +41,29 @@ METHODS: Final = CELL_NAMES
 
 @st.composite
 def runs(draw: st.DrawFn) -> Run:
-    """All cells and the limit in one to eight rounds: levels and noise from thousandths to a factor of hundred."""
-    rounds, dice = draw(st.integers(1, 8)), random.Random(draw(st.integers(0, 10**6)))
+    """All cells and the limit in one to twenty rounds: levels and noise from thousandths to a factor of hundred."""
+    rounds, dice = draw(st.sampled_from((1, 2, 3, 4, 5, 7, 20))), random.Random(draw(st.integers(0, 10**6)))
     spread, noise = draw(st.sampled_from((0.0, 0.003, 0.1, 2.0))), draw(st.sampled_from((0.0, 0.001, 0.05, 0.5)))
+    kind = draw(st.sampled_from((NOISES["log-normal"], TWO_STATE["two states, nearly half slow"])))
     times = {
-        (method, operation): sample(dice, math.exp(dice.gauss(0, spread)), NOISES["log-normal"], noise, rounds)
+        (method, operation): sample(dice, math.exp(dice.gauss(0, spread)), kind, noise, rounds)
         for method in (*METHODS, LIMIT)
         for operation in OPERATIONS
     }
-    return finished(Plan(methods=METHODS, repeats=rounds), times)
+    run = finished(Plan(methods=METHODS, repeats=rounds), times)
+    # Some loads came back different: those rounds do not count.
+    broken = {(draw(st.sampled_from(METHODS)), dice.randint(2, 8)) for _ in range(draw(st.integers(0, 4)))}
+    records = tuple(
+        msgspec.structs.replace(record, status="failed", result=None, failure=Failure("other bits"))
+        if (record.trial.method, record.trial.round) in broken and record.trial.operation == "load"
+        else record
+        for record in run.records
+    )
+    return msgspec.structs.replace(run, records=records)
 
 
 #: The first run imports what statistics takes.
-few = settings(max_examples=60, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=60, deadline=None, report_multiple_bugs=False, suppress_health_check=[HealthCheck.too_slow])
 
 
 def csv_rows(run: Run) -> Iterator[tuple[str, Operation, dict[str, str]]]:
@@ -140,7 +151,8 @@ def test_the_fastest_is_the_same_in_every_sentence(run: Run) -> None:
     found = effects(run)
     for operation in OPERATIONS:
         best = fastest(run, operation)
-        if run.plan.repeats < 3:
+        enough = [name for name in METHODS if len(run.rounds_s(name, operation)) >= 3]
+        if len(enough) < 2:
             assert best is None
             assert not lines
             assert not found[operation].best
@@ -148,15 +160,16 @@ def test_the_fastest_is_the_same_in_every_sentence(run: Run) -> None:
         assert best is not None
         medians = {r.method: s.median_s for r in method_results(run) if (s := r.of(operation)) is not None}
         alike = (best.method, *best.alike)
-        assert best.median_s == medians[best.method] == min(medians[name] for name in alike)
-        assert found[operation].best == alike
+        assert best.median_s == medians[best.method] == min(medians[name] for name in enough)
+        if len(enough) == len(METHODS):
+            assert found[operation].best == alike
         assert f": {best.method}, {format_seconds(best.median_s)} s;" in lines[operation]
         assert ("not shown to be slower" in lines[operation]) == bool(best.alike)
         assert lines[operation] in report
         if not best.alike:
             stated = re.search(r"takes x([\d.]+) as long", lines[operation])
             assert stated is not None
-            assert float(stated[1]) == float(format_factor(best.behind)[1:])
+            assert 1 <= float(stated[1]) == float(format_factor(best.behind)[1:])
     explorer = Explorer(run.plan, available=METHODS, selected=frozenset(METHODS), session=Session(run=run))
     line = hint(explorer, defaultdict(str))
     for best in (fastest(run, operation) for operation in OPERATIONS):
