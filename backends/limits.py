@@ -157,6 +157,9 @@ class LimitTrial(Trial):
             spec["note"] = "through the page cache: the file system has no way past it"
         return spec
 
+    def _filled_bytes(self, checkpoint_bytes: int) -> int:
+        return 0 if self._direct else checkpoint_bytes  # its buffers are there since the warm-up
+
     def _synchronise(self) -> None:
         """Nothing works on its own: a request returns when it is done."""
 

@@ -1,7 +1,7 @@
 """The protocol of one trial: what happens before, under and after the clock. Runs in a process of its own.
 
 Before: the tensors are resident, what is measured is warm, the disk is quiet, for a cold load no page of the checkpoint
-is in memory, and as much memory as the model takes is at hand. Under the clock: the call, and for a durable save
+is in memory, and everything that the trial fills is at hand. Under the clock: the call, and for a durable save
 the syncing that the call does not do itself.
 After: cost, sizes, proof and verification: of a load, that it gave the model; of a save, that it left it alone.
 
@@ -21,22 +21,20 @@ from typing import Any, Final
 import psutil
 import torch
 
-from backends import pagecache
+from backends import memory_at_hand, pagecache
 from backends.arena import Arena
-from backends.blocks import buffers
 from backends.counters import Meter, io_counters, moved_bytes
 from backends.given import Given
 from backends.methods.base import AsynchronousMethod, Method
 from backends.nesting import NestedStateDict, flatten, nest
 from backends.pagecache import Residency
 from backends.raw import form_of
-from backends.staging import populate
-from backends.storage import available_memory_bytes, sync_path, sync_tree, tree_size
+from backends.storage import sync_path, sync_tree, tree_size
 from backends.tensors import StateDict, VerificationError, verify
 from state.errors import UnavailableError
 from state.events import Phase
 from state.plan import Operation, Plan
-from state.run import CacheState, LoadResult, SaveResult
+from state.run import CacheState, LoadResult, MemoryState, SaveResult
 from state.units import format_bytes
 
 #: Called at the start of each phase with its name and the bytes moved so far.
@@ -110,6 +108,14 @@ class Trial(ABC):
         return {}
 
     @abstractmethod
+    def _filled_bytes(self, checkpoint_bytes: int) -> int:
+        """How much memory the operation fills under the clock, page cache included.
+
+        Args:
+            checkpoint_bytes: Of the files that it writes or reads.
+        """
+
+    @abstractmethod
     def _synchronise(self) -> None:
         """Wait for a device that works on its own."""
 
@@ -130,7 +136,7 @@ class Trial(ABC):
             self._warm_up(folder)
         folder.mkdir()
         settled = self._settle(folder)
-        self._claim_memory()
+        memory, missing_bytes = self._claim_memory(self._size_bytes)  # nobody knows yet how large its files will be
         meter = self._start()
         start_ns = time.perf_counter_ns()
         self._write(folder)
@@ -160,6 +166,8 @@ class Trial(ABC):
             settled=settled,
             stall_s=self._stall_s,
             parts_s=self._parts_s(),
+            memory=memory,
+            memory_missing_bytes=missing_bytes,
         )
 
     def load(self, folder: Path) -> LoadResult:
@@ -174,12 +182,12 @@ class Trial(ABC):
         settled = self._settle(folder)
         stored_bytes, _ = tree_size(folder)
         if self._plan.cache == "warm":  # what is claimed later may push the checkpoint out of memory again
-            self._claim_memory()
+            memory, missing_bytes = self._claim_memory(stored_bytes)
         with self._stage("evict"):
             self._report("evict", 0)
             residency, caches_dropped = self._prepare_cache(folder)
         if self._plan.cache == "cold":
-            self._claim_memory()
+            memory, missing_bytes = self._claim_memory(stored_bytes)
         meter = self._start()
         start_ns = time.perf_counter_ns()
         self._read(folder)
@@ -202,6 +210,8 @@ class Trial(ABC):
             settled=settled,
             spec=self._spec(),
             parts_s=self._parts_s(),
+            memory=memory,
+            memory_missing_bytes=missing_bytes,
         )
 
     def _settle(self, folder: Path) -> bool:
@@ -222,9 +232,14 @@ class Trial(ABC):
         # To look at the pages, every file was opened: drop the directory entries and inodes that this brought back.
         return residency, pagecache.drop_caches()
 
-    def _claim_memory(self) -> None:
+    def _claim_memory(self, checkpoint_bytes: int) -> tuple[MemoryState, int]:
+        """Have everything at hand that the trial fills, unless it shall be left as found; and how much is missing."""
+        if self._plan.memory == "as-found":
+            return "as found", 0
         with self._stage("memory"):
-            claim_memory(self._size_bytes)
+            filled_bytes = self._filled_bytes(checkpoint_bytes)
+            missing_bytes = filled_bytes - memory_at_hand.claim(filled_bytes)
+        return ("partly at hand", missing_bytes) if missing_bytes else ("at hand", 0)
 
     def _start(self) -> Meter:
         gc.collect()
@@ -322,25 +337,13 @@ class MethodTrial(Trial):
     def _parts_s(self) -> dict[str, float]:
         return dict(self._method.parts_s())
 
+    def _filled_bytes(self, checkpoint_bytes: int) -> int:
+        need = self._method.memory(str(self._device))
+        return need.filled_bytes(self._size_bytes, checkpoint_bytes, self._operation)
+
     def _synchronise(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-
-
-def claim_memory(size_bytes: int) -> None:
-    """Take memory and give it back, so that it is at hand for whoever comes next.
-
-    The host of a virtual machine takes free memory away after some seconds, and to get it again can cost more than to
-    read a checkpoint. A method whose page cache was just dropped would find memory that is still there, and one that
-    goes past the page cache would not. It takes free memory in blocks as large as huge pages
-    (https://docs.kernel.org/mm/free_page_reporting.html), so those are what is asked for.
-
-    Args:
-        size_bytes: Of a model, which a load puts into memory of its own.
-    """
-    if claimed_bytes := min(size_bytes, available_memory_bytes() // 2):
-        with contextlib.suppress(OSError):  # a system that promises no more memory than it has may refuse
-            populate(torch.frombuffer(buffers(claimed_bytes), dtype=torch.uint8))
 
 
 def check_device_memory(size_bytes: int, device: torch.device, free_bytes: int, total_bytes: int) -> None:

@@ -1,6 +1,6 @@
 """One run inside the worker: look at the model, check, build it in sealed memory, then trial by trial in children."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -172,10 +172,8 @@ class Runner:
                     self._todo.discard(event.trial)
                     self._host.emit(event)
 
-        failure = self._host.do(look, self._stalls, on_event)
-        if failure is not None or not found:
-            raise RefusedError(failure or Failure("the model's table did not come", "see the log"))
-        return found[0]
+        self._do_or_refuse(look, on_event, found, "looks at the model")
+        return found[-1]
 
     def _provide(self, model: Model, need: Needs) -> Arena:
         """The model's tensors in shared memory, from the last run if they are the same."""
@@ -247,10 +245,30 @@ class Runner:
                     ready.append(event.model)
                     self._host.emit(event)
 
-        failure = self._host.do(fill, self._stalls, on_event)
-        if failure is not None or not ready:
-            raise RefusedError(failure or Failure("the model's tensors did not come", "see the log"))
-        return ready[0]
+        self._do_or_refuse(fill, on_event, ready, "builds the model")
+        return ready[-1]
+
+    def _do_or_refuse(
+        self, work: Callable[[Emit], None], on_event: Callable[[WorkerEvent], None], found: Sized, what: str
+    ) -> None:
+        """Do in a child what a run cannot go without; once more if the child is killed, or dies by itself.
+
+        Args:
+            work: What to do.
+            on_event: Called with each of the child's events.
+            found: What of them shows that it was done.
+            what: What the child does, in words.
+
+        Raises:
+            RefusedError: If the child died both times; that is no fault of the request.
+        """
+        for _ in range(2):
+            failure = self._host.do(work, self._stalls, on_event)
+            if failure is None and found:
+                return
+        failure = failure or Failure("it ended without a result", "see the log")
+        what = f"the process that {what} did not come to its end, twice: {failure.what}"
+        raise RefusedError(msgspec.structs.replace(failure, what=what, ours=True))
 
     def _measure_machine(self, arena: Arena) -> None:
         """What the machine gives besides the device. A run without it goes on and says so."""

@@ -29,10 +29,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from backends import memory_at_hand
 from backends.blocks import Pattern, in_blocks
 from backends.host import new_request
 from backends.launcher import Launcher
-from backends.measure import claim_memory
 from backends.methods import registry
 from backends.methods.direct import BLOCKS
 from backends.methods.groups import groups
@@ -148,7 +148,7 @@ def fresh_memory_s(size_bytes: int) -> float:
     """
     lanes = Lanes(BLOCKS, torch.device("cpu"))
     in_blocks(lanes.threads, lambda slot, a, b: None, 0, BLOCKS.block_bytes * BLOCKS.depth, BLOCKS)
-    claim_memory(size_bytes)
+    memory_at_hand.claim(size_bytes)
     start_s = time.perf_counter()
     memory = torch.empty(size_bytes, dtype=torch.uint8)
     fresh = lanes.threads.submit(populate, memory)

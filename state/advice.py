@@ -61,6 +61,19 @@ def advice(
         sentences.append("Saves are buffered: no time includes reaching the disk, and none survives a power cut.")
     if plan.cache == "warm":
         sentences.append("Loads are warm: they come from memory and say nothing about the disk.")
+    if plan.memory == "as-found":
+        sentences.append(
+            "Memory is left as found: where a host has taken free memory back, times have its return in them, and who "
+            "comes later finds more at hand."
+        )
+    missing_bytes = max((result.memory_missing_bytes for result in results), default=0)
+    if missing_bytes:
+        count = sum(result.memory_missing_bytes > 0 for result in results)
+        sentences.append(
+            f"Not all memory that {count} of {len(results)} trials filled was at hand when their clock started (up to "
+            f"{format_bytes(missing_bytes)} were missing), so their times may have the wait for it in them. Close "
+            "other programs, or choose a smaller --size."
+        )
     kept = any(isinstance(result, LoadResult) and not result.caches_dropped for result in results)
     if plan.cache == "cold" and (kept or not environment.can_drop_caches):
         sentences.append(

@@ -9,7 +9,18 @@ from state.plan import LIMIT, Plan
 from state.run import Run
 
 #: Fields of a plan that change what every method does: results that differ in one of them share no table.
-_CONTEXT = ("model", "size_bytes", "dtype", "with_optimizer", "device", "storage", "cache", "durability", "seed")
+_CONTEXT = (
+    "model",
+    "size_bytes",
+    "dtype",
+    "with_optimizer",
+    "device",
+    "storage",
+    "cache",
+    "durability",
+    "memory",
+    "seed",
+)
 
 
 def comparable(run: Run, plan: Plan, method: str) -> bool:

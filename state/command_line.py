@@ -38,6 +38,7 @@ def run_command(plan: Plan, groups: Mapping[str, tuple[str, ...]] = NAMED) -> st
         "--budget": duration_argument(plan.budget_s) if plan.budget_s is not None else None,
         "--cache": plan.cache if plan.cache != _DEFAULT.cache else None,
         "--durability": plan.durability if plan.durability != _DEFAULT.durability else None,
+        "--memory": plan.memory if plan.memory != _DEFAULT.memory else None,
         "--seed": str(plan.seed) if plan.seed != _DEFAULT.seed else None,
         "--stall-timeout": f"{plan.stall_timeout_s:g}" if plan.stall_timeout_s != _DEFAULT.stall_timeout_s else None,
         "--timeout": f"{plan.timeout_s:g}" if plan.timeout_s is not None else None,

@@ -74,6 +74,7 @@ class Comparison(msgspec.Struct, frozen=True):
             bounds moves with it.
         differences: What differs in plan, model and environment.
         between: What equal runs differ by besides the noise of their rounds; every interval has it in it.
+        warning: Why the changes mean less than they seem to, in a sentence, or an empty text.
     """
 
     before: str
@@ -81,6 +82,7 @@ class Comparison(msgspec.Struct, frozen=True):
     changes: tuple[Change, ...]
     differences: tuple[Difference, ...]
     between: BetweenRuns = ASSUMED
+    warning: str = ""
 
 
 def compare(before: Run, after: Run, *, between: BetweenRuns = ASSUMED, across: bool = False) -> Comparison:
@@ -106,7 +108,9 @@ def compare(before: Run, after: Run, *, between: BetweenRuns = ASSUMED, across: 
         for operation in OPERATIONS
         if before.times_s(method, operation) or after.times_s(method, operation)
     )
-    return Comparison(before.run_id, after.run_id, changes, tuple(_differences(before, after)), between)
+    return Comparison(
+        before.run_id, after.run_id, changes, tuple(_differences(before, after)), between, _warning(before, after)
+    )
 
 
 def rows_of(before: Run, after: Run) -> Rows:
@@ -116,6 +120,20 @@ def rows_of(before: Run, after: Run) -> Rows:
         for method in before.plan.methods
         for operation in OPERATIONS
     ]
+
+
+def _warning(before: Run, after: Run) -> str:
+    """That the memory which trials filled was in another state."""
+    states = [
+        sorted({r.result.memory for r in run.records if r.result is not None} - {"unknown"}) for run in (before, after)
+    ]
+    if states[0] == states[1] or not all(states):
+        return ""
+    words = [" or ".join(of_run) for of_run in states]
+    return (
+        f"Memory was {words[0]} in A and {words[1]} in B when the clocks started: what the machine's host takes for "
+        "giving memory back is a part of the difference."
+    )
 
 
 def _incomparable(before: Run, after: Run, operation: Operation) -> str:

@@ -208,7 +208,8 @@ def to_markdown(run: Run) -> bytes:
         f"- Model: {model_line(run) if model else plan.model}",
         *([f"- Memory: {memory_words(run.memory)}"] if run.memory is not None else []),
         f"- Storage: {environment.storage} ({environment.filesystem.type}), saves {plan.durability}, "
-        f"loads {plan.cache}, {rounds_words(plan.repeats)}, seed {plan.seed}, device {plan.device}",
+        f"loads {plan.cache}, memory {plan.memory.replace('-', ' ')}, {rounds_words(plan.repeats)}, seed {plan.seed}, "
+        f"device {plan.device}",
         f"- Limit: {limits_line(run) or 'not measured'}",
         f"- Machine: {environment.cpu}, {environment.cores} cores, {environment.system}, Python {environment.python}",
         f"- Libraries: {', '.join(f'{name} {version}' for name, version in environment.libraries.items())}",
@@ -250,7 +251,18 @@ WIDE: Final = 0.5
 #: The column that only runs with asynchronous methods have.
 STALL: Final = "stall s"
 TABLE_HEADINGS: Final = (
-    *("method", "save s", STALL, "load s", "cache", "size", "files", "save vs tensorstore", "load vs tensorstore"),
+    *(
+        "method",
+        "save s",
+        STALL,
+        "load s",
+        "cache",
+        "memory",
+        "size",
+        "files",
+        "save vs tensorstore",
+        "load vs tensorstore",
+    ),
     *("of limit", "bound by", "extra memory", "state"),
 )
 
@@ -264,6 +276,7 @@ def table_rows(run: Run) -> list[tuple[str, ...]]:
             _stall(result.save),
             _time(result.load),
             (result.load.cache or "") if result.load else "",
+            _memory_state(result),
             format_bytes(result.stored_bytes) if result.stored_bytes is not None else "",
             f"{result.file_count:,}" if result.file_count is not None else "",
             _improvement(result.save),
@@ -296,6 +309,20 @@ def groups_words(summary: OperationSummary) -> str:
     fast_rounds = len(summary.samples_s) - summary.slow_group_rounds
     fast, slow = format_seconds(summary.fast_group_s), format_seconds(summary.slow_group_s)
     return f"{fast_rounds} near {fast} s and {summary.slow_group_rounds} near {slow} s"
+
+
+def memory_state_words(summary: OperationSummary) -> str:
+    """``at hand``, ``as found``, or ``partly at hand (1.20 GB missing)``; empty where nobody knows."""
+    if summary.memory == "unknown":
+        return ""
+    missing = f" ({format_bytes(summary.memory_missing_bytes)} missing)" if summary.memory_missing_bytes else ""
+    return f"{summary.memory}{missing}"
+
+
+def _memory_state(result: MethodResult) -> str:
+    """Of save and load, once if they agree."""
+    words = [memory_state_words(summary) for operation in OPERATIONS if (summary := result.of(operation)) is not None]
+    return " / ".join(dict.fromkeys(filter(None, words)))
 
 
 def _stall(summary: OperationSummary | None) -> str:

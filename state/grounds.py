@@ -42,6 +42,7 @@ _GROUNDS: Final[dict[str, Callable[[Run], str]]] = {
     "disk": lambda run: run.environment.filesystem.source,
     "durability": lambda run: run.plan.durability,
     "page cache": lambda run: run.plan.cache,
+    "memory": lambda run: run.plan.memory,
 }
 
 

@@ -25,16 +25,24 @@ class MemoryNeed(msgspec.Struct, frozen=True):
         save_copies: While it saves, in models.
         load_copies: When it has loaded, in models: the loaded one is among them.
         in_flight_bytes: On the way, of models that are larger than this.
+        page_cache_copies: Page cache that its files go through, in checkpoints: 1 for everybody who reads and writes
+            files as usual, 0 past the page cache. The system can have it back, so it is in no plan; but a trial fills
+            it, so it is at hand when the clock starts (`backends.memory_at_hand`).
     """
 
     save_copies: float = 0.0
     load_copies: float = 1.0
     in_flight_bytes: int = 64 * MIB
+    page_cache_copies: float = 1.0
 
     def bytes_for(self, model_bytes: int, operation: Operation) -> int:
         """Of one operation."""
         copies = self.save_copies if operation == "save" else self.load_copies
         return round(model_bytes * copies) + min(model_bytes, self.in_flight_bytes)
+
+    def filled_bytes(self, model_bytes: int, checkpoint_bytes: int, operation: Operation) -> int:
+        """Everything that one operation fills: its own memory, and the page cache that its files go through."""
+        return self.bytes_for(model_bytes, operation) + round(self.page_cache_copies * checkpoint_bytes)
 
 
 class MemoryPlan(msgspec.Struct, frozen=True):

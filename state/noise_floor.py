@@ -21,7 +21,7 @@ TAG: Final = "aa"
 #: Pairs that are looked at, the newest: machines change.
 _PAIRS: Final = 20
 #: What must be the same for noise to be the same.
-_RULES: Final = ("size_bytes", "dtype", "with_optimizer", "device", "cache", "durability")
+_RULES: Final = ("size_bytes", "dtype", "with_optimizer", "device", "cache", "durability", "memory")
 
 
 class Noise(msgspec.Struct, frozen=True):

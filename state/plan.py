@@ -33,6 +33,7 @@ LIMIT: Final = "limit"
 Dtype = Literal["auto", "float16", "bfloat16", "float32"]
 Cache = Literal["cold", "warm"]
 Durability = Literal["durable", "buffered"]
+Memory = Literal["at-hand", "as-found"]
 Operation = Literal["save", "load"]
 OPERATIONS: Final[tuple[Operation, ...]] = get_args(Operation)
 
@@ -54,6 +55,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         repeats: Number of rounds.
         cache: State of the page cache before each load.
         durability: Whether a save ends when it is on the device, or when the call returns.
+        memory: Whether everything that a trial fills is at hand when its clock starts, or left as the host left it.
         seed: Of the weights' initialisation and of the order of the methods.
         stall_timeout_s: A trial that neither computes nor moves a byte for this long is stopped.
         timeout_s: A trial that takes longer than this is stopped; None lets it take its time.
@@ -75,6 +77,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     repeats: int = 3
     cache: Cache = "cold"
     durability: Durability = "durable"
+    memory: Memory = "at-hand"
     seed: int = 0
     stall_timeout_s: float = 120.0
     timeout_s: float | None = None

@@ -14,7 +14,7 @@ from state.bottleneck import Cause, bottleneck
 from state.limits import limits_of
 from state.optimizations import BASELINE
 from state.plan import OPERATIONS, Operation
-from state.run import CacheState, Limits, LoadResult, Result, Run, SaveResult, TrialRecord, trusted
+from state.run import CacheState, Limits, LoadResult, MemoryState, Result, Run, SaveResult, TrialRecord, trusted
 from state.statistics import Estimate, factor, median_of, outliers, ratio, summarise
 from state.two_groups import two_groups
 from state.verdict import Verdict, verdict
@@ -47,6 +47,8 @@ class OperationSummary(msgspec.Struct, frozen=True, kw_only=True):
             that it takes to tell were not measured.
         bottleneck_words: The same with its figures, in a sentence without a full stop.
         stall_median_s: Saves of asynchronous methods only: median time until the training loop could go on.
+        memory: Whether what every round fills was at hand when its clock started; ``unknown`` if rounds differ.
+        memory_missing_bytes: Most of it that was not, of any round.
         fast_group_s: Where the times fall into two groups, the median of the faster one; None where they do not.
         slow_group_s: The median of the slower one, likewise.
         slow_group_rounds: How many rounds are in that, likewise.
@@ -76,6 +78,8 @@ class OperationSummary(msgspec.Struct, frozen=True, kw_only=True):
     fast_group_s: float | None = None
     slow_group_s: float | None = None
     slow_group_rounds: int | None = None
+    memory: MemoryState = "unknown"
+    memory_missing_bytes: int = 0
 
 
 MethodStatus = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -142,6 +146,14 @@ def _cache(results: Sequence[Result]) -> CacheState | None:
     return states.pop() if len(states) == 1 else "unknown"
 
 
+def _memory(results: Sequence[Result]) -> MemoryState:
+    """The state that all rounds share; partly at hand is the worse half of at hand."""
+    states = {result.memory for result in results}
+    if states == {"at hand", "partly at hand"}:
+        return "partly at hand"
+    return states.pop() if len(states) == 1 else "unknown"
+
+
 def _measured_by(run: Run, method: str) -> str:
     """The run that measured a method: its own name, but for rows that were combined from several."""
     return next((r.run_id for r in run.records if r.trial.method == method and r.run_id), run.run_id)
@@ -193,6 +205,8 @@ def _summarise(
         fast_group_s=groups.fast_s if groups is not None else None,
         slow_group_s=groups.slow_s if groups is not None else None,
         slow_group_rounds=groups.slow_count if groups is not None else None,
+        memory=_memory(results),
+        memory_missing_bytes=max(result.memory_missing_bytes for result in results),
     )
 
 

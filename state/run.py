@@ -15,6 +15,8 @@ SCHEMA_VERSION: Final = 1
 TrialStatus = Literal["queued", "running", "done", "failed", "cancelled"]
 RunStatus = Literal["running", "finished", "cancelled", "refused"]
 CacheState = Literal["cold", "warm", "unknown"]
+#: What is known of the memory that a trial filled: see `backends.memory_at_hand`.
+MemoryState = Literal["at hand", "partly at hand", "as found", "unknown"]
 
 #: States that a trial never leaves.
 FINAL: Final[frozenset[TrialStatus]] = frozenset({"done", "failed", "cancelled"})
@@ -56,6 +58,8 @@ class SaveResult(msgspec.Struct, frozen=True, tag="save"):
         stall_s: Until the training loop could have gone on and changed the tensors, which it then did to some of them;
             None for a method that does not let it, whose stall is the whole save.
         parts_s: What the method says its parts took, summed over threads (`backends.methods.base.Method.parts_s`).
+        memory: Whether what it fills was free and backed by the machine when the clock started.
+        memory_missing_bytes: How much of it was not, as far as anybody knows.
     """
 
     returned_s: float
@@ -69,6 +73,8 @@ class SaveResult(msgspec.Struct, frozen=True, tag="save"):
     delete_s: float | None = None
     stall_s: float | None = None
     parts_s: dict[str, float] = {}
+    memory: MemoryState = "unknown"
+    memory_missing_bytes: int = 0
 
     @property
     def time_s(self) -> float:
@@ -89,6 +95,8 @@ class LoadResult(msgspec.Struct, frozen=True, tag="load"):
         settled: Whether the disk was quiet before the clock started.
         spec: What the limit's reader chose; of a method a ``note`` at most, since its save says the rest.
         parts_s: As of a save.
+        memory: As of a save.
+        memory_missing_bytes: As of a save.
     """
 
     loaded_s: float
@@ -100,6 +108,8 @@ class LoadResult(msgspec.Struct, frozen=True, tag="load"):
     settled: bool = True
     spec: dict[str, Any] = {}
     parts_s: dict[str, float] = {}
+    memory: MemoryState = "unknown"
+    memory_missing_bytes: int = 0
 
     @property
     def time_s(self) -> float:

@@ -34,6 +34,8 @@ def compare_lines(before: Run, after: Run, found: Comparison) -> list[Line]:
     for label, run in (("A", before), ("B", after)):
         for sentence in itertools.chain.from_iterable(failed_trials(run, label).values()):
             lines.append([(one_line(sentence), "slower")])
+    if found.warning:
+        lines.append([(f"! {found.warning}", "slower")])
     if found.differences:
         width = max(len(difference.what) for difference in found.differences)
         lines += [[], [("What else differs", "title")]]

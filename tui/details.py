@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
-from state.export import groups_words, speedup_range
+from state.export import groups_words, memory_state_words, speedup_range
 from state.optimizations import BASELINE
 from state.plan import OPERATIONS
 from state.results import MethodResult, OperationSummary
@@ -60,6 +60,8 @@ def _summary(summary: OperationSummary) -> Iterator[str]:
         stall, returned = format_seconds(summary.stall_median_s), format_seconds(summary.returned_median_s or 0.0)
         yield f"  training stands still for {stall} s, the save returns after {returned} s (medians)"
     yield f"  median {format_seconds(summary.median_s)} s ({interval}), {format_rate(summary.rate_bytes_per_s)}"
+    if memory := memory_state_words(summary):
+        yield f"  memory {memory} when the clock started"
     if groups := groups_words(summary):
         yield f"  these times fall into two groups: {groups}"
     if summary.speedup_vs_tensorstore is not None and summary.verdict_vs_tensorstore is not None:

@@ -11,7 +11,7 @@ from backends.model_names import check_size, kind_of
 from backends.storage import check_storage, user_path
 from state.errors import RequestError
 from state.optimizations import Codec
-from state.plan import Cache, Dtype, Durability, Plan
+from state.plan import Cache, Dtype, Durability, Memory, Plan
 from state.units import (
     duration_argument,
     parse_duration,
@@ -111,6 +111,14 @@ def fields() -> tuple[Field, ...]:
             str,
             lambda p: p.durability,
             tuple((name, name) for name in get_args(Durability)),
+        ),
+        Field(
+            "memory",
+            "Memory",
+            "what a trial fills is at hand when its clock starts, or left as the machine's host left it",
+            str,
+            lambda p: p.memory,
+            tuple((name, name) for name in get_args(Memory)),
         ),
         Field(
             "repeats",

@@ -107,6 +107,13 @@ _OPTIONS: Final = (
         show_default=True,
         help="Whether a save ends on the device or when the call returns.",
     ),
+    click.option(
+        "--memory",
+        type=click.Choice(["at-hand", "as-found"]),
+        default="at-hand",
+        show_default=True,
+        help="Memory before each trial: at hand, or as the machine's host left it.",
+    ),
     click.option("--seed", type=int, default=0, show_default=True, help="Of the weights and of the order of methods."),
     click.option(
         "--stall-timeout",

@@ -65,12 +65,12 @@ def standard_console() -> Console:
 
 #: The columns of a terminal too narrow for one table; the method stands before each part.
 _PARTS = (
-    ("save s", "stall s", "load s", "cache", "state"),
+    ("save s", "stall s", "load s", "cache", "memory", "state"),
     ("size", "files", "extra memory", "of limit", "bound by"),
     ("save vs tensorstore", "load vs tensorstore"),
 )
 _WIDE = 220
-_TEXTS = {"method", "cache", "bound by", "state"}
+_TEXTS = {"method", "cache", "memory", "bound by", "state"}
 
 
 def _results_tables(run: Run, width: int) -> list[Table]:

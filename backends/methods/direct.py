@@ -28,6 +28,7 @@ from backends.staging import Lanes, Parts, populate
 from backends.storage import full_sync, preallocate
 from backends.tensors import StateDict
 from state.errors import RequestError
+from state.needs import MemoryNeed
 from state.plan import Plan
 from state.units import KIB, MIB
 
@@ -107,6 +108,10 @@ class Direct(Method):
         if not self._direct:
             spec["note"] = "through the page cache: direct I/O was refused"
         return spec
+
+    def memory(self, device: str) -> MemoryNeed:
+        """The page cache takes no part, unless the file system refuses to go past it."""
+        return MemoryNeed(page_cache_copies=0.0 if self._direct else 1.0)
 
     def parts_s(self) -> Mapping[str, float]:
         """Copying and moving blocks on all threads, and the last sync."""

@@ -1,6 +1,5 @@
 """The protocol of a trial, on real files: what it measures, what it proves, and what it never lets pass."""
 
-import errno
 import os
 import sys
 import time
@@ -12,9 +11,9 @@ import psutil
 import pytest
 import torch
 
-from backends import measure, pagecache
+from backends import memory_at_hand, pagecache
 from backends.arena import Arena
-from backends.measure import MethodTrial, check_device_memory, claim_memory, prove
+from backends.measure import MethodTrial, check_device_memory, prove
 from backends.methods.base import AsynchronousMethod, Method
 from backends.methods.pytorch import FILE_NAME, PyTorch
 from backends.methods.registry import create
@@ -23,7 +22,7 @@ from backends.storage import files_below
 from backends.tensors import StateDict, VerificationError
 from backends.testing.samples import in_an_arena
 from state.errors import UnavailableError
-from state.plan import Cache, Durability, Operation, Plan
+from state.plan import Cache, Durability, Memory, Operation, Plan
 from state.run import CacheState, LoadResult, SaveResult
 from tests.backends.samples import folder_on_disk
 
@@ -50,8 +49,15 @@ def state() -> StateDict:
 class Bench:
     """One method on one folder: saves, loads, and remembers the phases of the last trial."""
 
-    def __init__(self, method: str, disk: Path, cache: Cache = "cold", durability: Durability = "durable") -> None:
-        self.plan = Plan(methods=(method,), cache=cache, durability=durability)
+    def __init__(
+        self,
+        method: str,
+        disk: Path,
+        cache: Cache = "cold",
+        durability: Durability = "durable",
+        memory: Memory = "at-hand",
+    ) -> None:
+        self.plan = Plan(methods=(method,), cache=cache, durability=durability, memory=memory)
         self.folder = disk / "checkpoint"
         self.phases: list[str] = []
 
@@ -325,47 +331,64 @@ def test_a_cache_is_proven_only_if_all_witnesses_agree(
     assert prove(stored_bytes, Residency(*seen) if seen else None, device_read_bytes) == state
 
 
-def test_as_much_memory_as_the_model_takes_is_at_hand_when_the_clock_starts(
-    disk: Path, state: StateDict, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    claimed: list[tuple[str, int]] = []
-    bench = Bench("pytorch", disk)
-    monkeypatch.setattr(measure, "populate", lambda memory: claimed.append((bench.phases[-1], memory.nbytes)))
+def asked_for(bench: "Bench", state: StateDict, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The phase before each claim of memory in a save and a load, and how much was asked for."""
+    asked: list[tuple[str, int]] = []
+
+    def claim(size_bytes: int) -> int:
+        asked.append((bench.phases[-1], size_bytes))
+        return size_bytes
+
+    monkeypatch.setattr(memory_at_hand, "claim", claim)
     bench.save(state)
     bench.load(state)
+    return asked
+
+
+def test_everything_that_a_trial_fills_is_at_hand_when_the_clock_starts(
+    disk: Path, state: StateDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench("pytorch", disk)
     model_bytes = sum(tensor.nbytes for name, tensor in state.items() if name != "tied")
-    assert claimed == [("settle", model_bytes), ("evict", model_bytes)]
+    (_, saving), (_, loading) = asked = asked_for(bench, state, monkeypatch)
+    assert [phase for phase, _ in asked] == ["settle", "evict"]
+    assert saving == 2 * model_bytes, "the page cache, and what is on the way of a small model"
+    checkpoint_bytes = sum(path.stat().st_size for path in files_below(disk / "checkpoint"))
+    assert loading == 2 * model_bytes + checkpoint_bytes, "the loaded model, too"
 
 
-def test_no_more_memory_is_claimed_than_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    claimed: list[int] = []
-    monkeypatch.setattr(measure, "populate", lambda memory: claimed.append(memory.nbytes))
-    monkeypatch.setattr(measure, "available_memory_bytes", lambda: 1000)
-    claim_memory(10**15)
-    assert claimed == [500]
+def test_past_the_page_cache_nothing_is_claimed_for_it(
+    disk: Path, state: StateDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_bytes = sum(tensor.nbytes for name, tensor in state.items() if name != "tied")
+    assert [size for _, size in asked_for(Bench("direct", disk), state, monkeypatch)] == [model_bytes, 2 * model_bytes]
 
 
-def test_a_system_that_refuses_memory_beforehand_fails_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
+@pytest.mark.parametrize(("there", "memory"), [(10**12, "at hand"), (1000, "partly at hand")])
+def test_a_result_says_whether_memory_was_at_hand(
+    there: int, memory: str, disk: Path, state: StateDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_at_hand, "claim", lambda size_bytes: min(size_bytes, there))
+    bench = Bench("pytorch", disk)
+    saved, loaded = bench.save(state), bench.load(state)
+    assert saved.memory == loaded.memory == memory
+    assert (saved.memory_missing_bytes > 0) == (loaded.memory_missing_bytes > 0) == (there == 1000)
 
-    def refuse(size_bytes: int) -> None:
-        asked.append(size_bytes)
-        raise OSError(errno.ENOMEM, "cannot allocate memory")
 
-    monkeypatch.setattr(measure, "buffers", refuse)
-    claim_memory(1000)
-    assert asked == [1000]
+def test_memory_as_found_claims_nothing_and_says_so(
+    disk: Path, state: StateDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench("pytorch", disk, memory="as-found")
+    assert asked_for(bench, state, monkeypatch) == []
+    assert bench.load(state).memory == "as found"
 
 
 @pytest.mark.parametrize("cache", ["cold", "warm"])
 def test_the_page_cache_is_made_ready_after_memory_was_claimed_if_warm_and_before_it_if_cold(
     cache: Cache, disk: Path, state: StateDict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench, phases = Bench("pytorch", disk, cache=cache), list[str]()
-    bench.save(state)
-    monkeypatch.setattr(measure, "claim_memory", lambda size_bytes: phases.append(bench.phases[-1]))
-    bench.load(state)
-    assert phases == ["evict" if cache == "cold" else "settle"]
+    asked = asked_for(Bench("pytorch", disk, cache=cache), state, monkeypatch)
+    assert [phase for phase, _ in asked] == ["settle", "evict" if cache == "cold" else "settle"]
 
 
 def test_a_model_for_which_a_device_has_no_room_is_refused_with_figures() -> None:
