@@ -70,3 +70,16 @@ def test_a_limit_that_a_method_leaves_far_behind_is_told() -> None:
     assert sentence.startswith("pytorch took 0.25 of the time that a plain file took to save")
     sound = run_of(plan, times | {(LIMIT, op): [0.9] * 3 for op in OPERATIONS})
     assert not any("plain file" in sentence for sentence in sound.advice)
+
+
+def test_memory_that_was_not_at_hand_is_said_with_how_much() -> None:
+    results: list[Result] = [
+        msgspec.structs.replace(save(1.0), memory="at hand"),
+        msgspec.structs.replace(load(1.0), memory="partly at hand", memory_missing_bytes=1_200_000_000),
+    ]
+    (sentence,) = advice(GOOD, Plan(), LARGE, results)
+    assert sentence.startswith(
+        "Not all memory that 1 of 2 trials filled was at hand when their clock started (up to 1.20 GB"
+    )
+    (sentence,) = advice(GOOD, Plan(memory="as-found"), LARGE)
+    assert sentence.startswith("Memory is left as found")

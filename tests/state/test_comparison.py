@@ -4,7 +4,7 @@ import pytest
 from state.comparison import Change, compare
 from state.noise_floor import noise_between
 from state.plan import LIMIT, Operation, Plan
-from state.run import Run
+from state.run import MemoryState, Run
 from tests.state.factories import ENVIRONMENT, MODEL, run_of
 
 STEADY = [1.0, 1.02, 0.98, 1.01, 0.99]
@@ -117,3 +117,18 @@ def test_durable_and_buffered_saves_are_not_compared() -> None:
         ("save", "no difference shown", False),
         ("load", "no difference shown", False),
     ]
+
+
+def test_memory_in_another_state_is_warned_of() -> None:
+    def with_memory(state: MemoryState) -> Run:
+        run = measured()
+        records = tuple(
+            msgspec.structs.replace(r, result=msgspec.structs.replace(r.result, memory=state)) if r.result else r
+            for r in run.records
+        )
+        return msgspec.structs.replace(run, records=records)
+
+    assert compare(with_memory("at hand"), with_memory("at hand")).warning == ""
+    assert compare(with_memory("at hand"), measured()).warning == "", "an older run does not say"
+    warning = compare(with_memory("at hand"), with_memory("as found")).warning
+    assert warning.startswith("Memory was at hand in A and as found in B")

@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,3 +103,11 @@ def training_state(rows: int) -> Model:
         ),
         nested=True,
     )
+
+
+def test_what_a_trial_fills_is_its_own_memory_and_the_page_cache_of_its_files() -> None:
+    need = MemoryNeed(save_copies=1.0, load_copies=1.5, in_flight_bytes=10)
+    assert need.filled_bytes(1000, 400, "save") == 1000 + 10 + 400
+    assert need.filled_bytes(1000, 400, "load") == 1500 + 10 + 400
+    past = msgspec.structs.replace(need, page_cache_copies=0.0)
+    assert past.filled_bytes(1000, 400, "load") == past.bytes_for(1000, "load") == 1510

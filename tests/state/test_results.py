@@ -1,10 +1,11 @@
+import msgspec
 import pytest
 
 from state.events import RunFinished, TrialFailed, TrialStarted
 from state.optimizations import BASELINE
-from state.plan import Plan, schedule
+from state.plan import OPERATIONS, Plan, schedule
 from state.results import MethodResult, method_results
-from state.run import Failure, Run
+from state.run import Failure, MemoryState, Run
 from state.session import Session, reduce
 from tests.state.factories import events, run_of
 
@@ -126,3 +127,26 @@ def test_the_switches_of_a_cell_stand_in_its_row() -> None:
     results = by_method(run_of(plan, {}, finished=False))
     assert (results["t5x"].concurrency, results["t5x"].chunk_bytes, results["t5x"].codec) == (9, 64 * 2**20, "gzip:1")
     assert (results["pytorch"].concurrency, results["pytorch"].codec) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("states", "row"),
+    [
+        (("at hand", "at hand"), "at hand"),
+        (("at hand", "partly at hand"), "partly at hand"),
+        (("as found", "as found"), "as found"),
+        (("at hand", "unknown"), "unknown"),
+    ],
+)
+def test_a_row_has_the_memory_of_its_worst_round(states: tuple[MemoryState, MemoryState], row: str) -> None:
+    plan = Plan(methods=("pytorch",), repeats=2)
+    run = run_of(plan, {("pytorch", op): [1.0, 1.1] for op in OPERATIONS})
+    records = tuple(
+        msgspec.structs.replace(r, result=msgspec.structs.replace(r.result, memory=states[r.trial.round - 1]))
+        if r.result is not None
+        else r
+        for r in run.records
+    )
+    (result,) = method_results(msgspec.structs.replace(run, records=records))
+    assert result.save is not None
+    assert result.save.memory == row
