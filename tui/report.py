@@ -79,8 +79,8 @@ def _results_tables(run: Run, width: int) -> list[Table]:
     if width >= _WIDE:
         return [_table(rows, TABLE_HEADINGS)]
     rows = [{heading: cell.replace(" (", "\n(") for heading, cell in row.items()} for row in rows]
-    shown = [[heading for heading in part if any(row[heading] for row in rows)] for part in _PARTS]
-    return [_table(rows, ("method", *part)) for part in shown if part]
+    filled = [part for part in _PARTS if any(row[heading] for row in rows for heading in part)]
+    return [_table(rows, ("method", *part)) for part in filled]
 
 
 def _table(rows: Sequence[Mapping[str, str]], headings: Sequence[str]) -> Table:
