@@ -6,12 +6,11 @@ use the same buffers again and again, so nothing is gathered or kept and nothing
 it is measured. This is how fio measures a device (https://fio.readthedocs.io, ``direct=1 end_fsync=1``). Where saves
 are buffered or loads are warm, the page cache is part of what methods get, so the limit goes through it as well.
 
-Which block size and how many requests at a time suit a device differs by a factor of two and more between devices.
-Some are tried before the clock starts, on a part of the bytes, and the best is taken.
+Block size and number of requests at a time are chosen before the clock starts (`backends.patterns`), on a part of the
+bytes.
 """
 
 import errno
-import math
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from backends import patterns
 from backends.blocks import DIRECT, Pattern, buffers, in_blocks, open_file, read_at, write_at
 from backends.measure import Report, Trial
 from backends.storage import preallocate, sync_path, sync_tree
@@ -28,16 +28,12 @@ from state.plan import Operation, Plan
 from state.units import KIB, MIB
 
 FILE_NAME: Final = "limit.bin"
-#: How much each pattern may move before the clock, and how long all of them together may take.
-TRY_BYTES: Final = 64 * MIB
-_TRY_S: Final = 1.0
-#: A later pattern takes less than this share of the time, or the difference is noise.
-_BETTER: Final = 0.95
 _COMPARE_BYTES: Final = 16 * MIB
 
 
 #: The most promising first, since time may run out.
 PATTERNS: Final = (
+    Pattern(2 * MIB, 8),
     Pattern(MIB, 8),
     Pattern(MIB, 16),
     Pattern(4 * MIB, 4),
@@ -65,7 +61,7 @@ class LimitTrial(Trial):
         self._source = source
         self._threads = ThreadPoolExecutor(_MOST_THREADS)
         self._buffers = memoryview(buffers(_BUFFER_BYTES))
-        self._try_bytes = min(len(source), TRY_BYTES)
+        self._try_bytes = min(len(source), patterns.TRY_BYTES)
         # The page cache belongs to what is measured where saves are buffered and where loads are warm.
         self._through_cache = not self._durable if operation == "save" else plan.cache == "warm"
         self._direct = bool(DIRECT) and not self._through_cache
@@ -97,17 +93,8 @@ class LimitTrial(Trial):
 
     def _try_all(self, path: Path) -> None:
         attempt = self._try_write if self._operation == "save" else self._try_read
-        attempt(path, PATTERNS[0])  # the first to come pays for threads and page faults
-        start_s, times_s = time.perf_counter(), dict[Pattern, float]()
-        for pattern in PATTERNS:
-            times_s[pattern] = attempt(path, pattern)
-            if times_s[pattern] < _BETTER * times_s.get(self._pattern, math.inf):
-                self._pattern = pattern
-            if time.perf_counter() - start_s > _TRY_S:
-                break
-        self._tried = [
-            {**pattern._asdict(), "rate_bytes_per_s": self._try_bytes / time_s} for pattern, time_s in times_s.items()
-        ]
+        self._pattern, times_s = patterns.choose(PATTERNS, lambda pattern: attempt(path, pattern))
+        self._tried = patterns.told(times_s, self._try_bytes)
 
     def _try_write(self, path: Path, pattern: Pattern) -> float:
         path.unlink(missing_ok=True)

@@ -288,6 +288,8 @@ class MethodTrial(Trial):
         self._method.save(tiny, trial_folder, durable=False)
         if self._operation == "load":
             self._method.load(trial_folder, self._device)
+        else:
+            self._method.tune(trial_folder, self._device)
         self._synchronise()
         shutil.rmtree(trial_folder)
 

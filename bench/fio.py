@@ -22,7 +22,8 @@ import numpy as np
 
 from backends import pagecache
 from backends.blocks import Pattern
-from backends.limits import PATTERNS, TRY_BYTES, LimitTrial
+from backends.limits import PATTERNS, LimitTrial
+from backends.patterns import TRY_BYTES
 from bench.report import Bench
 from state.plan import OPERATIONS, Operation, Plan
 from state.units import format_rate, parse_size

@@ -79,6 +79,14 @@ class Method(ABC):
             is still mapped from a file has not been read: such a load is refused.
         """
 
+    def tune(self, folder: Path, device: torch.device) -> None:  # noqa: B027 - most have nothing to find
+        """Find out what suits the storage; a save's trial asks for it before the clock.
+
+        Args:
+            folder: On the storage. Nothing may stay there.
+            device: Where the tensors will be.
+        """
+
     def parts_s(self) -> Mapping[str, float]:
         """What the parts of its last save or load took, in seconds summed over threads; empty if it cannot tell.
 

@@ -12,11 +12,11 @@ import psutil
 import pytest
 import torch
 
-from backends import limits, pagecache
+from backends import limits, pagecache, patterns
 from backends.arena import Arena
 from backends.blocks import Pattern
 from backends.limits import FILE_NAME, PATTERNS, LimitTrial
-from backends.methods.direct import BLOCKS
+from backends.methods import direct
 from backends.tensors import VerificationError
 from state.model import Model
 from state.plan import LIMIT, Cache, Durability, Operation, Plan
@@ -214,7 +214,7 @@ def test_requests_that_the_system_cuts_short_are_continued(
 
 
 def test_a_large_model_tries_a_part_of_its_bytes_only(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "TRY_BYTES", 1 << 20)
+    monkeypatch.setattr(patterns, "TRY_BYTES", 1 << 20)
     large = memoryview(mmap.mmap(-1, 5 << 20))
     seen: list[tuple[str, int]] = []
     read = LimitTrial._read_file
@@ -267,4 +267,4 @@ def test_a_real_run_measures_its_limits_and_every_row_has_its_share(small_model:
 
 def test_the_limit_tries_what_direct_does() -> None:
     """Or a method of ours might be held against less than the device gives."""
-    assert BLOCKS in PATTERNS
+    assert {*direct.PATTERNS, direct.READS} <= set(PATTERNS)

@@ -99,6 +99,61 @@ def test_it_reads_files_of_the_library_whatever_their_header(disk: Path, state: 
     verify(Direct().load(disk, CPU), {"b": torch.ones(3, dtype=torch.uint8), "a": torch.ones(5)}, CPU)
 
 
+@pytest.mark.parametrize("spaces", range(9))
+def test_tensors_lie_right_in_memory_wherever_their_data_begin(disk: Path, state: StateDict, spaces: int) -> None:
+    """A header may be followed by any number of spaces; the library's own data begin on a multiple of 8."""
+    stored = {name: tensor for name, tensor in state.items() if name != "head"}
+    save_file(stored, disk / FILE_NAME)
+    content = (disk / FILE_NAME).read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = content[8:end] + b" " * spaces
+    (disk / FILE_NAME).write_bytes(len(header).to_bytes(8, "little") + header + content[end:])
+    loaded = Direct().load(disk, CPU)
+    verify(loaded, stored, CPU)
+    assert all(tensor.data_ptr() % tensor.itemsize == 0 for tensor in loaded.values())
+
+
+def test_a_file_without_a_byte_of_data_is_loaded(disk: Path) -> None:
+    state = {"none": torch.zeros(0, 4)}
+    Direct().save(state, disk, durable=True)
+    verify(Direct().load(disk, CPU), state, CPU)
+    save_file(state, disk / FILE_NAME)
+    verify(Direct().load(disk, CPU), state, CPU)
+
+
+def test_what_is_found_to_be_fastest_is_what_it_saves_with(
+    disk: Path, state: StateDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned: list[Any] = []
+
+    def choose(patterns: Any, attempt: Callable[[Any], float]) -> Any:
+        times_s = {pattern: attempt(pattern) for pattern in patterns}
+        tuned.append(times_s)
+        return patterns[-1], times_s
+
+    monkeypatch.setattr(direct, "choose", choose)
+    method = Direct()
+    method.tune(disk, CPU)
+    assert names(disk) == []
+    assert [*tuned[0]] == [*direct.PATTERNS]
+    assert all(time_s > 0 for time_s in tuned[0].values())
+    spec = method.spec(durable=True)
+    assert (spec["block_bytes"], spec["depth"]) == direct.PATTERNS[-1]
+    assert len(spec["tried"]) == len(direct.PATTERNS)
+    method.save(state, disk, durable=True)
+    verify(load_file(disk / FILE_NAME), {name: tensor for name, tensor in state.items() if name != "head"})
+
+
+def test_tuning_on_a_full_disk_leaves_nothing(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(direct, "write_at", full)
+    with pytest.raises(OSError, match="full"):
+        Direct().tune(disk, CPU)
+    assert names(disk) == []
+
+
 @pytest.mark.skipif(not psutil.LINUX, reason="nobody tells the peak of a process's memory there")
 def test_memory_beyond_the_model_is_little_more_than_the_buffers(disk: Path) -> None:
     run, _ = measure(Plan(model=str(REAL_FOLDER), storage=str(disk), repeats=1, methods=("direct",)))
