@@ -32,7 +32,12 @@ def test_the_first_is_tried_once_more_than_the_others() -> None:
         return 1.0 if len(seen) == 1 else 0.1 * pattern.depth
 
     assert choose(SOME, attempt)[0] == SOME[0]
-    assert seen == [SOME[0], *SOME]
+    assert seen == [SOME[0], *SOME, *SOME, *SOME]
+
+
+def test_a_disturbed_look_does_not_decide() -> None:
+    looks = iter([9.0, 9.0, 2.0, 3.0, 1.0, 9.0, 3.0, 9.0, 2.0, 3.0])
+    assert choose(SOME, lambda pattern: next(looks)) == (SOME[0], dict(zip(SOME, [1.0, 2.0, 3.0], strict=True)))
 
 
 def test_time_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
