@@ -144,11 +144,17 @@ class Saver:
 
 
 def _work(order: Order | TrialOrder, emit: Emit) -> None:
-    """The child: come up as in a trial, then save."""
-    method, folder = make(order.method, order.plan), Path(order.folder)
+    """The child."""
+    method = make(order.method, order.plan)
     if isinstance(order, TrialOrder):
         filling.carry_out(order, method, emit)
-        return
+    else:
+        _save(order, method, emit)
+
+
+def _save(order: Order, method: Method, emit: Emit) -> None:
+    """Come up as in a trial, then save."""
+    folder = Path(order.folder)
     state = samples.as_in_a_run(samples.layers(), order.plan.device)
     warm_up = folder.with_name(f"{folder.name}-warm-up")
     warm_up.mkdir()
