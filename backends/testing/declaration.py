@@ -59,7 +59,7 @@ def _own_memory(need: MemoryNeed, filled: Filled, *, maps: bool) -> str | None:
     copies = need.save_copies if filled.operation == "save" else need.load_copies
     most_bytes = need.bytes_for(filled.model_bytes, filled.operation)
     if maps and filled.operation == "load":
-        most_bytes += round(need.page_cache_copies * filled.stored_bytes)
+        most_bytes += filled.stored_bytes if filled.cached_bytes is None else filled.cached_bytes
     margin_bytes = TOLERANCE * filled.model_bytes
     if copies * filled.model_bytes - margin_bytes <= filled.own_bytes <= most_bytes + margin_bytes:
         return None

@@ -62,6 +62,9 @@ def test_what_a_load_maps_is_page_cache_and_no_memory_of_its_own() -> None:
     seen = [filled("save", 0.0), filled("load", 2.0)]
     need = MemoryNeed(in_flight_bytes=0)
     assert complaints(need, seen, maps=True) == []
+    unseen = [msgspec.structs.replace(operation, cached_bytes=None) for operation in seen]
+    assert complaints(need, unseen, maps=True) == []
+    assert len(complaints(need, [*seen[:1], filled("load", 2.3)], maps=True)) == 1
     (sentence,) = complaints(need, seen)
     assert sentence == (
         "under a load of 134 MB its memory rose by 268 MB, and memory() declares load_copies=1 with in_flight_bytes=0: "
