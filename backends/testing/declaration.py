@@ -46,7 +46,8 @@ def complaints(need: MemoryNeed, seen: Iterable[Filled], *, maps: bool = False) 
     Args:
         need: The declaration.
         seen: What was seen of a save and of a load.
-        maps: Whether its load maps the files: what of them is in the page cache is then resident memory, too.
+        maps: Whether its load maps the files: what of them is in the page cache may then be resident memory, too.
+            Nobody can say how much of it was at the highest point, so a copy too many goes unnoticed there.
     """
     seen = tuple(seen)
     sentences = [*(_own_memory(need, filled, maps=maps) for filled in seen), _page_cache(need, seen)]
@@ -57,17 +58,19 @@ def _own_memory(need: MemoryNeed, filled: Filled, *, maps: bool) -> str | None:
     if filled.own_bytes is None:
         return None
     copies = need.save_copies if filled.operation == "save" else need.load_copies
-    most_bytes = need.bytes_for(filled.model_bytes, filled.operation)
+    mapped_bytes = 0
     if maps and filled.operation == "load":
-        most_bytes += filled.stored_bytes if filled.cached_bytes is None else filled.cached_bytes
+        mapped_bytes = filled.stored_bytes if filled.cached_bytes is None else filled.cached_bytes
+    most_bytes = need.bytes_for(filled.model_bytes, filled.operation) + mapped_bytes
     margin_bytes = TOLERANCE * filled.model_bytes
     if copies * filled.model_bytes - margin_bytes <= filled.own_bytes <= most_bytes + margin_bytes:
         return None
     field = f"{filled.operation}_copies"
+    seen_copies = max(0, filled.own_bytes - mapped_bytes) / filled.model_bytes
     sentence = (
         f"under a {filled.operation} of {format_bytes(filled.model_bytes)} its memory rose by "
         f"{format_bytes(filled.own_bytes)}, and memory() declares {field}={copies:g} with "
-        f"in_flight_bytes={need.in_flight_bytes}: write {field}={filled.own_bytes / filled.model_bytes:.1f}"
+        f"in_flight_bytes={need.in_flight_bytes}: write {field}={seen_copies:.1f}"
     )
     if filled.operation == "load" and filled.own_bytes > most_bytes and not maps:
         return f"{sentence}, or Capabilities(lazy_load=True) if it maps the files and reads them through"
