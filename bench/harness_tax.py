@@ -3,8 +3,9 @@
     python -m bench.harness_tax --storage DIR --export docs/results
 
 Ours and the plain script take turns, in alternating order, for the same method on the same tensors; both save durably
-and load from a cold cache (root is needed to drop it in the plain scripts). Quote the medians of the ratios of one
-run. Also says where the time between the measured spans goes.
+and load from a cold cache (root is needed to drop it in the plain scripts), with memory at hand before every clock, or
+as it was found (`--memory`). Quote the medians of the ratios of one run. Also says where the time between the measured
+spans goes.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ import time
 from pathlib import Path
 
 import click
+import msgspec
 import torch
 from safetensors.torch import save_file
 
@@ -28,8 +30,9 @@ from backends.models import open_source
 from backends.pagecache import can_drop_caches
 from bench.report import Bench, keep, where
 from state.events import RunRequested, TrialFinished, TrialStarted
+from state.needs import MemoryNeed
 from state.optimizations import FORMATS
-from state.plan import CELL_NAMES, LIMIT, OPERATIONS, Operation, Plan, schedule
+from state.plan import CELL_NAMES, LIMIT, OPERATIONS, Memory, Operation, Plan, schedule
 from state.results import method_results
 from state.run import Run
 from state.session import Session, reduce
@@ -55,11 +58,13 @@ class Plain:
         method: What it does.
         model: Where the tensors are.
         device: Where they are saved from and loaded to.
+        need: What it has at hand before its clock; None for what there is.
     """
 
-    def __init__(self, method: str, model: Path, device: str) -> None:
+    def __init__(self, method: str, model: Path, device: str, need: MemoryNeed | None) -> None:
         self._method = method
         arguments = [sys.executable, "-m", SCRIPTS[method], method, str(model), device]
+        arguments.append(msgspec.json.encode(need).decode())
         self._process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def measure(self, storage: Path) -> dict[Operation, float]:
@@ -117,8 +122,15 @@ async def ours(launcher: Launcher, plan: Plan, spans: dict[str, list[float]]) ->
     return session.run
 
 
-async def compare(storage: Path, size_bytes: int, rounds: int, methods: tuple[str, ...], device: str) -> list[str]:
-    """Run, and say what came of it."""
+async def compare(size_bytes: int, rounds: int, settings: Plan) -> list[str]:
+    """Run, and say what came of it.
+
+    Args:
+        size_bytes: Of the model.
+        rounds: How often.
+        settings: Methods, storage, device and memory.
+    """
+    storage, methods, device = Path(settings.storage), settings.methods, settings.device
     source = open_source("demo", size_bytes=size_bytes, dtype="auto", seed=0)
     table = source.table()
     views = {t.name: torch.empty(t.shape, dtype=getattr(torch, t.dtype)) for t in table.tensors}
@@ -135,11 +147,13 @@ async def compare(storage: Path, size_bytes: int, rounds: int, methods: tuple[st
         )
     }
     launcher = Launcher()
-    plain = {method: Plain(method, model, device) for method in methods}
+    needs = {method: registry.create(method, settings).memory(device) for method in methods}
+    at_hand = settings.memory == "at-hand"
+    plain = {method: Plain(method, model, device, need if at_hand else None) for method, need in needs.items()}
     try:
         for number in range(rounds):
             for method in methods:
-                plan = Plan(model=str(model), methods=(method,), storage=str(storage), repeats=1, device=device)
+                plan = msgspec.structs.replace(settings, model=str(model), methods=(method,), repeats=1)
                 if number % 2:
                     theirs = plain[method].measure(storage)
                     run = await ours(launcher, plan, spans)
@@ -157,7 +171,8 @@ async def compare(storage: Path, size_bytes: int, rounds: int, methods: tuple[st
             process.close()
         model.unlink()
     lines = [
-        f"{table.logical_bytes / 1e6:.0f} MB, {rounds} interleaved rounds, medians, 95 % interval of the ratio",
+        f"{table.logical_bytes / 1e6:.0f} MB, memory {settings.memory.replace('-', ' ')}, "
+        f"{rounds} interleaved rounds, medians, 95 % interval of the ratio",
         f"{'method':<30}{'operation':<10}{'ours s':>10}{'plain s':>10}{'ratio':>8}  interval",
     ]
     for (method, operation), pairs in samples.items():
@@ -182,8 +197,17 @@ async def compare(storage: Path, size_bytes: int, rounds: int, methods: tuple[st
     help="One of them; repeatable. [default: all that can run here]",
 )
 @click.option("--device", default="cpu", show_default=True, help="Where the tensors are: cpu, cuda or cuda:N.")
+@click.option("--memory", type=click.Choice(["at-hand", "as-found"]), default="at-hand", show_default=True)
 @click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Folder for harness_tax.txt.")
-def main(storage: Path, size: str, rounds: int, methods: tuple[str, ...], device: str, export: Path | None) -> None:
+def main(
+    storage: Path,
+    size: str,
+    rounds: int,
+    methods: tuple[str, ...],
+    device: str,
+    memory: Memory,
+    export: Path | None,
+) -> None:
     """Compare the times that we report with those of plain scripts."""
     if not can_drop_caches():
         raise click.ClickException("the plain scripts cannot drop the page cache: run this as root")
@@ -191,9 +215,12 @@ def main(storage: Path, size: str, rounds: int, methods: tuple[str, ...], device
     chosen = methods or tuple(name for name in METHODS if entries[name].unavailable is None)
     if lacking := [f"{name} {why}" for name in chosen if (why := entries[name].unavailable)]:
         raise click.ClickException(f"{'; '.join(lacking)}: install it or name other methods")
-    lines = asyncio.run(compare(storage.resolve(), parse_size(size), rounds, chosen, device))
+    settings = Plan(methods=chosen, storage=str(storage.resolve()), device=device, memory=memory)
+    lines = asyncio.run(compare(parse_size(size), rounds, settings))
     options = "".join(f" --method {method}" for method in methods)
-    command = f"python -m bench.harness_tax --size {size} --rounds {rounds} --device {device}{options}"
+    command = (
+        f"python -m bench.harness_tax --size {size} --rounds {rounds} --device {device} --memory {memory}{options}"
+    )
     text = "\n".join([command, *where(environment(storage)), "", *lines])
     print(text)
     if export is not None:

@@ -1,7 +1,11 @@
 """What the plain scripts share: tensors in memory, and a fork for each save and each load.
 
-A script is called with METHOD MODEL DEVICE and hands `serve` its two functions. For every folder that it is told on
-standard input they run once each, in a fork, and the seconds of each are printed. When a fork fails, the script ends.
+A script is called with METHOD MODEL DEVICE NEED and hands `serve` its two functions. For every folder that it is told
+on standard input they run once each, in a fork, and the seconds of each are printed. A fork that fails ends the script.
+
+Memory is at hand before each clock as in a trial: as much as NEED says that the method fills, by the very
+`backends.memory_at_hand.claim` of a trial, after the caches were dropped. A few plain lines would look more
+independent, but a ratio could then come from two ways to prepare; under the clock there is nothing of ours.
 """
 
 import gc
@@ -14,9 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import numpy as np
+import msgspec
 import torch
 from safetensors.torch import load_file
+
+from backends import memory_at_hand
+from state.needs import MemoryNeed
+from state.plan import OPERATIONS, Operation
 
 Tensors = dict[str, torch.Tensor]
 
@@ -25,6 +33,8 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # as ours: torc
 METHOD: Final = sys.argv[1]
 #: Where tensors are when a save begins and a load ends.
 DEVICE: Final = torch.device(sys.argv[3])
+#: What the method fills, as JSON; null leaves memory as it is found.
+NEED: Final = msgspec.json.decode(sys.argv[4], type=MemoryNeed | None)
 _memories: list[mmap.mmap] = []
 
 
@@ -55,6 +65,18 @@ def synchronise() -> None:
         torch.cuda.synchronize(DEVICE)
 
 
+def claim(operation: Operation, folder: Path) -> None:
+    """Have at hand what comes under the clock: of a save nobody knows yet how large its files will be."""
+    if NEED is None:
+        return
+    model_bytes = sum(map(len, _memories))
+    files = (path for path in folder.rglob("*") if path.is_file())
+    checkpoint_bytes = model_bytes if operation == "save" else sum(path.stat().st_size for path in files)
+    filled_bytes = NEED.filled_bytes(model_bytes, checkpoint_bytes, operation)
+    if memory_at_hand.claim(filled_bytes) < filled_bytes:
+        print(f"{METHOD}: not all memory is at hand for the {operation}", file=sys.stderr)
+
+
 def serve(save: Callable[[Tensors, Path], None], load: Callable[[Tensors, Path], object]) -> None:
     """Save and load for as long as folders come.
 
@@ -64,7 +86,7 @@ def serve(save: Callable[[Tensors, Path], None], load: Callable[[Tensors, Path],
     """
     on_host = model(sys.argv[2])
     gc.freeze()  # a collection in a fork would copy all that torch has imported
-    for folder, operation in ((Path(line.strip()), operation) for line in sys.stdin for operation in ("save", "load")):
+    for folder, operation in ((Path(line.strip()), operation) for line in sys.stdin for operation in OPERATIONS):
         if os.fork():
             _, status = os.wait()
             if status:
@@ -81,7 +103,7 @@ def serve(save: Callable[[Tensors, Path], None], load: Callable[[Tensors, Path],
         os.sync()
         if operation == "load":
             Path("/proc/sys/vm/drop_caches").write_text("3")
-        np.empty(sum(map(len, _memories)), np.uint8).fill(1)  # numpy asks for huge pages, as ours does there
+        claim(operation, folder)
         synchronise()
         start_s = time.perf_counter()
         if operation == "save":

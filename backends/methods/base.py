@@ -96,7 +96,11 @@ class Method(ABC):
         return {}
 
     def memory(self, device: str) -> MemoryNeed:
-        """What it takes beyond the model that is saved, as ``python -m bench.memory`` measures it."""
+        """What it takes beyond the model that is saved.
+
+        The conformance suite compares it with what a save and a load fill; ``python -m bench.memory`` measures it for
+        models of any size.
+        """
         return MemoryNeed()
 
     def refusal(self, model: Model, device: str) -> UnavailableError | None:

@@ -15,8 +15,11 @@ from backends.methods.jax_arrays import JAXMethod, sharding_on, to_jax, to_torch
 from backends.methods.leaves import Leaf, Leaves
 from backends.tensors import StateDict, numpy_dtype
 from state.needs import MemoryNeed
+from state.units import MIB
 
 FOLDER_NAME: Final = "checkpoint"
+#: A load of 134 MB rose by up to 1.4 models and 110 MB more, one of 537 MB by 1.4 models and 107 MB.
+_IN_FLIGHT_BYTES: Final = 128 * MIB
 
 
 class Orbax(JAXMethod):
@@ -71,7 +74,7 @@ class Orbax(JAXMethod):
 
     def memory(self, device: str) -> MemoryNeed:
         """What is compressed and not written yet, and what is read and not decoded yet."""
-        return MemoryNeed(save_copies=1.0, load_copies=1.4)
+        return MemoryNeed(save_copies=1.0, load_copies=1.4, in_flight_bytes=_IN_FLIGHT_BYTES)
 
     def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
         """The arrays, then what they do not say."""
@@ -141,7 +144,7 @@ class AsynchronousOrbax(Orbax, AsynchronousMethod):
 
     def memory(self, device: str) -> MemoryNeed:
         """A copy of the model, too."""
-        return MemoryNeed(save_copies=2.0, load_copies=1.4)
+        return MemoryNeed(save_copies=2.0, load_copies=1.4, in_flight_bytes=_IN_FLIGHT_BYTES)
 
     def start(self, state: StateDict, folder: Path, *, durable: bool) -> Callable[[], None]:
         """Copy, and go on."""

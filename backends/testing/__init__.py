@@ -15,10 +15,11 @@ pytest.register_assert_rewrite("backends.testing.fidelity", "backends.testing.fa
 
 from backends.testing.faults import FaultTests  # noqa: E402
 from backends.testing.fidelity import FidelityTests  # noqa: E402
+from backends.testing.memory import MemoryTests  # noqa: E402
 from backends.testing.trials import TrialTests  # noqa: E402
 
 __all__ = ["MethodTests"]
 
 
-class MethodTests(FidelityTests, FaultTests, TrialTests):
+class MethodTests(FidelityTests, FaultTests, TrialTests, MemoryTests):
     """The conformance suite: inherit, and name the method. For what else can be set see `backends.testing.harness`."""

@@ -1,4 +1,4 @@
-"""Saves in processes that may be killed: a warm process forks one for each, as `backends.worker` does in a run.
+"""Saves and trials in processes that may be killed: a warm process forks one for each, as `backends.worker` does.
 
 A test's own process has threads by then, so it must not fork. It starts the warm process and sends it one order a
 line; the answer is one line, too.
@@ -27,12 +27,14 @@ from backends.host import WORKER_VARIABLES
 from backends.methods import registry
 from backends.methods.base import AsynchronousMethod, Method
 from backends.tensors import StateDict
-from backends.testing import samples
-from state.events import PhaseEntered
+from backends.testing import filling, samples
+from backends.testing.filling import TrialOrder
+from state.events import PhaseEntered, TrialFinished, decode_event
 from state.plan import Plan
+from state.run import LoadResult, SaveResult
 
 
-class Order(msgspec.Struct, frozen=True):
+class Order(msgspec.Struct, frozen=True, tag="save"):
     """Save `samples.layers` in a process of its own.
 
     Attributes:
@@ -104,6 +106,20 @@ class Saver:
         Raises:
             RuntimeError: If the warm process died, with its log.
         """
+        return msgspec.json.decode(self._answer(order), type=Outcome)
+
+    def measure(self, order: TrialOrder) -> SaveResult | LoadResult:
+        """Measure one operation.
+
+        Raises:
+            RuntimeError: If the trial has no result or the warm process died, with its log.
+        """
+        result = msgspec.json.decode(self._answer(order), type=SaveResult | LoadResult | None)
+        if result is None:
+            raise RuntimeError(f"the trial of the {order.operation} has no result: {self.log()}")
+        return result
+
+    def _answer(self, order: Order | TrialOrder) -> bytes:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -112,7 +128,7 @@ class Saver:
         answer = self._process.stdout.readline()
         if not answer:
             raise RuntimeError(f"the process that saves died: {self.log()}")
-        return msgspec.json.decode(answer, type=Outcome)
+        return answer
 
     def log(self) -> str:
         """The end of what it wrote to standard error."""
@@ -127,9 +143,18 @@ class Saver:
         self._log.close()
 
 
-def _work(order: Order, emit: Emit) -> None:
-    """The child: come up as in a trial, then save."""
-    method, folder = make(order.method, order.plan), Path(order.folder)
+def _work(order: Order | TrialOrder, emit: Emit) -> None:
+    """The child."""
+    method = make(order.method, order.plan)
+    if isinstance(order, TrialOrder):
+        filling.carry_out(order, method, emit)
+    else:
+        _save(order, method, emit)
+
+
+def _save(order: Order, method: Method, emit: Emit) -> None:
+    """Come up as in a trial, then save."""
+    folder = Path(order.folder)
     state = samples.as_in_a_run(samples.layers(), order.plan.device)
     warm_up = folder.with_name(f"{folder.name}-warm-up")
     warm_up.mkdir()
@@ -170,6 +195,14 @@ def _follow(order: Order, pid: int, read_fd: int) -> Outcome:
     return Outcome("raised" if os.WIFEXITED(status) else "crashed", save_s)
 
 
+def _result(order: TrialOrder, pid: int, read_fd: int) -> SaveResult | LoadResult | None:
+    """What a child has measured; None if it failed."""
+    line = _line(read_fd, order.patience_s)
+    children.kill(pid)
+    event = decode_event(line) if line else None
+    return event.result if isinstance(event, TrialFinished) else None
+
+
 def _preload(method: str) -> None:
     """Import a method's module, so that no child has to. What fails here fails there, with a reason."""
     with contextlib.suppress(Exception):
@@ -182,11 +215,11 @@ def main() -> None:
     answers = os.dup(1)
     os.dup2(2, 1)  # what libraries print is no answer
     for line in sys.stdin.buffer:
-        order = msgspec.json.decode(line, type=Order)
+        order = msgspec.json.decode(line, type=Order | TrialOrder)
         _preload(order.method)
         pid, read_fd = children.fork(partial(_work, order), close_fds=(answers,))
         try:
-            outcome = _follow(order, pid, read_fd)
+            answer = _result(order, pid, read_fd) if isinstance(order, TrialOrder) else _follow(order, pid, read_fd)
         finally:
             os.close(read_fd)
-        os.write(answers, msgspec.json.encode(outcome) + b"\n")
+        os.write(answers, msgspec.json.encode(answer) + b"\n")

@@ -10,6 +10,7 @@ import torch
 
 from backends.methods.base import AsynchronousMethod, Capabilities, Method
 from backends.tensors import StateDict, dtype_name, unique_tensors
+from state.needs import MemoryNeed
 from state.plan import Plan
 
 FILE_NAME = "model.flat"
@@ -86,6 +87,10 @@ class FlatAsync(AsynchronousMethod, Flat):
     Sources:
         https://docs.python.org/3/library/concurrent.futures.html
     """
+
+    def memory(self, device: str) -> MemoryNeed:
+        """A copy of the model while it saves. Its file goes through the page cache: page_cache_copies stays 1."""
+        return MemoryNeed(save_copies=1.0)
 
     def start(self, state: StateDict, folder: Path, *, durable: bool) -> Callable[[], None]:
         """Copy, and hand the rest to the thread; what it returns waits, and raises what went wrong."""

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from backends import pagecache
 from backends.methods.base import AsynchronousMethod, Method
+from backends.pagecache import Residency
 from backends.testing import MethodTests
+from backends.testing.filling import TrialOrder
 from backends.testing.saver import Order, Saver
 from state.errors import CkptTuiError
 from state.plan import Plan
+from state.units import MIB
 from tests.backends import unsound
 
 pytestmark = pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
@@ -33,6 +37,7 @@ FULL = "test_a_save_that_cannot_write_raises"
 SNAPSHOT = "test_what_changes_after_the_stall_is_not_in_the_checkpoint"
 TRIAL = "test_a_trial_measures_it"
 SYNCED = "test_what_it_syncs_itself_is_on_the_device"
+FILLED = "test_it_fills_as_much_memory_as_it_declares"
 #: A method with a flaw -> the tests that must find it, and what they say of it.
 FLAWS: dict[type[Method], dict[str, str]] = {
     unsound.DropsATensor: {DTYPES: "tensor .* is missing", TURNED: "tensor .* is missing"},
@@ -61,6 +66,15 @@ FLAWS: dict[type[Method], dict[str, str]] = {
     unsound.TakesNoSnapshot: {SNAPSHOT: "has other bits"},
     unsound.FailsInSilence: {FULL: "a save that could not write returned"},
     unsound.PretendsToSync: {SYNCED: "some of it is not on the device"},
+    unsound.HidesCopies: {
+        FILLED: r"(?s)save_copies=0 .* write save_copies=1\.0.*load_copies=1 .* write load_copies=2\.0"
+    },
+    unsound.BoastsCopies: {
+        FILLED: r"(?s)save_copies=1 .* write save_copies=0\.0.*load_copies=2 .* write load_copies=1\.0"
+    },
+    unsound.HidesItsPages: {FILLED: r"134 MB of 134 MB after a load, .*=0: write page_cache_copies=1\.0"},
+    unsound.DropsItsPages: {FILLED: r"0 B of 134 MB after a load, .*=1: write page_cache_copies=0\.0"},
+    unsound.MapsInSilence: {FILLED: r"write load_copies=2\.0, or Capabilities\(lazy_load=True\)"},
 }
 
 
@@ -112,6 +126,23 @@ def test_a_sound_method_passes(
         run(test, method, tmp_path / test / "disk", saver, monkeypatch)
 
 
+def test_a_method_that_drops_its_pages_and_says_so_passes(
+    disk: Path, saver: Saver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(FILLED, unsound.SaysThatItDropsItsPages, disk, saver, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("residency", "why"), [(None, "just written is not seen"), (Residency(MIB, MIB), "evicted is still seen")]
+)
+def test_a_page_cache_that_cannot_be_seen_is_told_and_nothing_is_concluded_from_it(
+    residency: Residency | None, why: str, disk: Path, saver: Saver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pagecache, "residency", lambda folder: residency)
+    with pytest.raises(pytest.skip.Exception, match=f"not checked: its page cache: a file that was {why}"):
+        run(FILLED, unsound.HidesItsPages, disk, saver, monkeypatch)
+
+
 @pytest.mark.parametrize(
     ("method", "limit_bytes", "end"),
     [
@@ -129,6 +160,11 @@ def test_a_save_in_a_child_ends_in_one_of_these_ways(
 ) -> None:
     outcome = saver.do(Order(method, Plan(), str(disk), file_limit_bytes=limit_bytes, patience_s=1.5))
     assert outcome.end == end, saver.log()
+
+
+def test_a_trial_without_a_result_says_why(disk: Path, saver: Saver) -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)the trial of the save has no result: .*flux capacitor"):
+        saver.measure(TrialOrder("faulty_methods:Raises", Plan(), str(disk / "checkpoint"), "save"))
 
 
 def test_a_saver_that_dies_says_so(disk: Path) -> None:

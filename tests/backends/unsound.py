@@ -1,5 +1,6 @@
 """Methods with one flaw each, for the conformance suite to find. A module of its own, as children import it."""
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from backends.nesting import flatten
 from backends.tensors import StateDict, unique_tensors
 from state.errors import UnavailableError
 from state.model import Model
+from state.needs import MemoryNeed
 from state.plan import Plan
 
 
@@ -198,8 +200,71 @@ class PretendsToSync(Sound):
     capabilities = Capabilities(syncs_itself=True)
 
 
+class HidesCopies(Sound):
+    """Works with a copy of the model, and says nothing of it."""
+
+    def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
+        super().save({name: tensor.clone() for name, tensor in state.items()}, folder, durable=durable)
+
+    def load(self, folder: Path, device: torch.device) -> StateDict:
+        first = super().load(folder, device)
+        copies = {id(tensor): tensor.clone() for tensor in first.values()}
+        return {name: copies[id(tensor)] for name, tensor in first.items()}
+
+
+class BoastsCopies(Sound):
+    """Says that it works with a copy of the model, and does not."""
+
+    def memory(self, device: str) -> MemoryNeed:
+        return MemoryNeed(save_copies=1.0, load_copies=2.0)
+
+
+class HidesItsPages(Sound):
+    """Says that it goes past the page cache, and goes through it."""
+
+    def memory(self, device: str) -> MemoryNeed:
+        return MemoryNeed(page_cache_copies=0.0)
+
+
+class DropsItsPages(Sound):
+    """Leaves nothing in the page cache, and does not say so."""
+
+    def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
+        super().save(state, folder, durable=durable)
+        drop_pages(folder / "data")
+
+    def load(self, folder: Path, device: torch.device) -> StateDict:
+        state = super().load(folder, device)
+        drop_pages(folder / "data")
+        return state
+
+
+class SaysThatItDropsItsPages(DropsItsPages):
+    """No flaw."""
+
+    def memory(self, device: str) -> MemoryNeed:
+        return MemoryNeed(page_cache_copies=0.0)
+
+
+class MapsInSilence(Sound):
+    """Maps its file and reads it through, without `lazy_load`."""
+
+    def load(self, folder: Path, device: torch.device) -> StateDict:
+        state: StateDict = torch.load(folder / "data", map_location=device, mmap=True)
+        return {name: tensor.clone() for name, tensor in state.items()}
+
+
+def drop_pages(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 class Background(AsynchronousMethod, Sound):
     """No flaw: copies, and writes in a thread."""
+
+    def memory(self, device: str) -> MemoryNeed:
+        return MemoryNeed(save_copies=1.0)
 
     def snapshot(self, state: StateDict) -> StateDict:
         copies = {id(tensor): tensor.clone() for tensor in unique_tensors(state)[0].values()}

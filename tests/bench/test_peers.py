@@ -135,7 +135,7 @@ def test_a_bench_refuses_in_one_sentence(bench: click.Command, options: tuple[st
 
 
 def test_a_plain_script_that_fails_is_told_and_waits_for_nobody(disk: Path) -> None:
-    plain = harness_tax.Plain("pytorch", disk / "no-such-file.safetensors", "cpu")
+    plain = harness_tax.Plain("pytorch", disk / "no-such-file.safetensors", "cpu", None)
     try:
         with pytest.raises(click.ClickException, match="the plain script of pytorch has failed"):
             plain.measure(disk)
