@@ -19,6 +19,7 @@ from state.units import MIB
 
 #: MADV_POPULATE_WRITE (Linux 5.14, https://man7.org/linux/man-pages/man2/madvise.2.html), which `mmap` does not know.
 _POPULATE_WRITE: Final = 23
+_DONT_NEED: Final = mmap.MADV_DONTNEED
 #: How much is asked for at a time.
 _STEP_BYTES: Final = 4 * MIB
 
@@ -83,21 +84,38 @@ class Lanes:
             self._streams[slot].synchronize()
 
 
-def populate(memory: torch.Tensor) -> None:
+def populate(memory: torch.Tensor) -> bool:
     """Have the system make the pages of fresh memory now, rather than one by one when they are first written to.
 
-    Others may write to it in the meantime: no byte is touched. Where the system does not know how, nothing happens.
+    Others may write to it in the meantime: no byte is touched.
 
     Args:
         memory: Bytes (uint8) on the CPU.
+
+    Returns:
+        Whether all whole pages were made; not where the system does not know how.
     """
+    return _advise(memory, _POPULATE_WRITE)
+
+
+def give_back(memory: torch.Tensor) -> None:
+    """Let the system have the whole pages of memory again, and whatever was written there.
+
+    Args:
+        memory: Bytes (uint8) on the CPU, of a private and anonymous mapping.
+    """
+    _advise(memory, _DONT_NEED)
+
+
+def _advise(memory: torch.Tensor, advice: int) -> bool:
     start = -(-memory.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
     end = (memory.data_ptr() + len(memory)) // mmap.PAGESIZE * mmap.PAGESIZE
     libc = ctypes.CDLL(None)  # its calls let other threads run, those of `mmap` do not
     for step in range(start, end, _STEP_BYTES):
         size_bytes = min(_STEP_BYTES, end - step)
-        if libc.madvise(ctypes.c_void_p(step), ctypes.c_size_t(size_bytes), _POPULATE_WRITE):
-            break
+        if libc.madvise(ctypes.c_void_p(step), ctypes.c_size_t(size_bytes), advice):
+            return False
+    return True
 
 
 class Parts:
