@@ -7,7 +7,7 @@ from textual.content import Content
 
 from state.history import Entry
 from state.units import format_bytes
-from tui.history_words import methods_words, model_name, state_words, when
+from tui.history_words import memory_words, methods_words, model_name, state_words, when
 from tui.rows import STATE_STYLES, Glyphs, RowState
 
 _MIN_NAME: Final = 21
@@ -89,12 +89,13 @@ def heading(width: int, glyphs: Glyphs) -> Content:
 
 
 def line(entry: Entry, width: int, glyphs: Glyphs, *, marked: bool) -> Content:
-    """A row: mark, baseline, name or id, and the columns."""
+    """A row: mark, baseline, memory that was left as found, name or id, and the columns."""
     columns, name_width = columns_for(width, glyphs)
     mark = glyphs.chosen if marked else " " * len(glyphs.chosen)
     parts = [
         (f"{mark} ", "$primary"),
-        (f"{glyphs.baseline if entry.baseline else ' '} ", "bold $accent"),
+        (glyphs.baseline if entry.baseline else " ", "bold $accent"),
+        (glyphs.as_found if memory_words(entry) else " ", "$warning"),
         (_cell(entry.title, name_width, glyphs), "$foreground" if entry.name else "$foreground 70%"),
     ]
     for column in columns:
