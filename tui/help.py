@@ -28,7 +28,7 @@ _PARAGRAPHS = (
     "{why} says which switch did what, from all eight settings of the three. {history} lists every run that was kept, "
     "opens it, and compares two.",
     "{chosen} selected  {left_out} left out    {done} measured  {running} running  {queued} queued  {failed} failed  "
-    "{cancelled} stopped    memory when the clock started: {partly} partly at hand  {as_found} as found",
+    "{cancelled} stopped\nmemory when the clock started: {partly} partly at hand  {as_found} as found",
     "Every run is kept in {folder}/history.db while it goes on: {history} shows them all, to open, name, compare, "
     "export or delete. Settings (theme, keys, defaults) are read from {settings}.",
 )

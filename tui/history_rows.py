@@ -94,14 +94,21 @@ def line(entry: Entry, width: int, glyphs: Glyphs, *, marked: bool) -> Content:
     mark = glyphs.chosen if marked else " " * len(glyphs.chosen)
     parts = [
         (f"{mark} ", "$primary"),
-        (glyphs.baseline if entry.baseline else " ", "bold $accent"),
-        (glyphs.as_found if memory_words(entry) else " ", "$warning"),
+        *_signs(entry, glyphs),
         (_cell(entry.title, name_width, glyphs), "$foreground" if entry.name else "$foreground 70%"),
     ]
     for column in columns:
         style = STATE_STYLES[_state(entry)] if column.heading == "trials" else "$foreground"
         parts.append((_cell(column.write(entry, column.width - 1, glyphs), column.width, glyphs), style))
     return Content.assemble(*parts)
+
+
+def _signs(entry: Entry, glyphs: Glyphs) -> tuple[tuple[str, str], ...]:
+    """The baseline's, and that of memory that was left as found."""
+    baseline = glyphs.baseline if entry.baseline else " "
+    if not memory_words(entry):
+        return ((f"{baseline} ", "bold $accent"),)
+    return ((baseline, "bold $accent"), (glyphs.as_found, "$warning"))
 
 
 def _cell(text: str, width: int, glyphs: Glyphs) -> str:

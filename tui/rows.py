@@ -256,17 +256,18 @@ def line(row: Row, width: int, glyphs: Glyphs) -> Content:
     name = row.method if len(row.method) <= _METHOD_WIDTH else f"{row.method[: _METHOD_WIDTH - 1]}{glyphs.ellipsis}"
     return Content.assemble(
         (f"{glyphs.chosen if row.chosen else glyphs.left_out} ", "$primary" if row.chosen else "$foreground 40%"),
-        (glyphs.states[row.state], style),
-        (_memory_sign(row, glyphs), "$warning"),
+        *_signs(row, glyphs, style),
         (f"{name:<{_METHOD_WIDTH}}", "bold $accent" if row.is_cell else _ABSENT if row.missing else "$foreground"),
         *_cells(row, width - len(_front(glyphs)) - _METHOD_WIDTH, width, glyphs, style),
     )
 
 
-def _memory_sign(row: Row, glyphs: Glyphs) -> str:
-    """The sign of memory that was not all at hand, of save or load; a blank where it was, or where nobody knows."""
+def _signs(row: Row, glyphs: Glyphs, style: str) -> Sequence[tuple[str, str]]:
+    """The state, and memory of save or load that was not all at hand; a blank where it was, or where nobody knows."""
     states = {summary.memory for operation in OPERATIONS if (summary := _summary(row, operation)) is not None}
-    return glyphs.partly if "partly at hand" in states else glyphs.as_found if "as found" in states else " "
+    memory = glyphs.partly if "partly at hand" in states else glyphs.as_found if "as found" in states else ""
+    state = glyphs.states[row.state]
+    return ((state, style), (memory, "$warning")) if memory else ((f"{state} ", style),)
 
 
 def _cut(words: str, room: int, glyphs: Glyphs) -> str:

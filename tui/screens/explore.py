@@ -245,12 +245,8 @@ class ExploreScreen(Screen[None]):
             size = f"{format_bytes(model.logical_bytes)} {model.dtypes[0]}"
         parts = [f"{plan.model} {size}".rstrip()]
         parts += [plan.device, self._where, *self._limit_words()]
-        parts += [
-            f"{plan.cache} loads",
-            *(["memory as found"] if plan.memory == "as-found" else []),
-            f"{plan.durability} saves",
-            rounds_words(plan.repeats),
-        ]
+        parts += [f"{plan.cache} loads", f"{plan.durability} saves", rounds_words(plan.repeats)]
+        parts += ["memory as found"] * (plan.memory == "as-found")
         self.query_one("#title", Static).update(
             Content.assemble((" ckpt-tui ", "bold $primary"), (f" {' · '.join(parts)}", "$foreground 80%"))
         )
