@@ -21,7 +21,7 @@ _SIZE_BYTES: Final = 10**9
 LEAST_BYTES: Final = 16 * MIB
 _TIMES_AT_HAND: Final = 3
 #: A kernel tells its host of free memory about every 2 s (https://docs.kernel.org/mm/free_page_reporting.html), a part
-#: of it at a time.
+#: of it at a time, so where other programs have just ended, memory of theirs may still be at hand after this.
 IDLE_S: Final = 8.0
 
 

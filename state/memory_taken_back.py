@@ -60,7 +60,7 @@ def memory_sentence(memory: FreshMemory) -> str:
         f"{memory.idle_s:.0f} s of idling and {format_seconds(memory.at_hand_s_per_gb)} s at hand"
     )
     if not memory.taken_back:
-        return f"free memory stays at hand ({measured})"
+        return f"no free memory was seen to be taken back in that time ({measured}); after more idling it may be"
     once_s = memory.more_s_per_gb
     return (
         f"the machine's host takes free memory back ({measured}): a fresh program's load of 1.00 GB waits about "

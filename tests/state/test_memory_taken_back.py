@@ -22,7 +22,7 @@ def test_memory_was_taken_back_if_it_came_more_slowly_than_noise_alone_makes_it(
     memory: FreshMemory, taken_back: bool
 ) -> None:
     assert memory.taken_back == taken_back
-    assert memory_sentence(memory).startswith("the machine's host takes" if taken_back else "free memory stays")
+    assert memory_sentence(memory).startswith("the machine's host takes" if taken_back else "no free memory was seen")
 
 
 def test_a_load_through_the_page_cache_waits_for_twice_the_model() -> None:

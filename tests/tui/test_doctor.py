@@ -11,7 +11,7 @@ from tui import doctor
     [
         (
             FreshMemory(10**9, (0.2,) * 3, 8.0, 0.2),
-            "✓ free memory stays at hand (1.00 GB took 0.200 s per GB after 8 s",
+            "✓ no free memory was seen to be taken back in that time (1.00 GB took 0.200 s per GB after 8 s",
         ),
         (FreshMemory(10**9, (0.2,) * 3, 8.0, 2.2), "! the machine's host takes free memory back (1.00 GB took 2.20 s"),
         (None, "! too little memory is available"),
