@@ -9,8 +9,8 @@ from state.model import Model
 from state.noise import shaky
 from state.plan import LIMIT, OPERATIONS, Plan
 from state.results import method_results
-from state.run import LoadResult, Result, Run
-from state.units import format_bytes
+from state.run import LoadResult, Result, Run, SaveResult
+from state.units import format_bytes, format_seconds
 
 _IN_MEMORY = {"tmpfs", "ramfs", "devtmpfs"}
 _LAYERED = {"overlay", "aufs", "fuse-overlayfs"}
@@ -20,6 +20,11 @@ _SYNC_KILLERS = ("eatmydata", "nosync", "libnosync", "nofsync")
 SMALL_MODEL_BYTES = 30 * 10**6
 #: What noise alone does not do.
 _BEATEN = 1.5
+#: Memory that came more slowly was not at hand: a GB that is takes two cores 0.04 to 0.2 s, one that a host had taken
+#: back takes 1 to 3.5 s.
+_AT_HAND_S_PER_GB = 0.5
+#: Threads and noise take that long for however little memory.
+_AT_HAND_S = 0.05
 
 
 def advise(run: Run) -> Run:
@@ -27,7 +32,7 @@ def advise(run: Run) -> Run:
     measured = [(record.trial, record.result) for record in run.records if record.result is not None]
     sentences = advice(run.environment, run.plan, run.model, [result for _, result in measured])
     return msgspec.structs.replace(
-        run, advice=(*sentences, *_unmeasured(run), *_beaten(run), *shaky(run.plan, measured))
+        run, advice=(*sentences, *_waited(run), *_unmeasured(run), *_beaten(run), *shaky(run.plan, measured))
     )
 
 
@@ -92,6 +97,26 @@ def advice(
             "share in these times."
         )
     return tuple(sentences)
+
+
+def _waited(run: Run) -> Iterator[str]:
+    """Memory that the host had taken back, for which a trial waited before its clock and a fresh program would later.
+
+    How much each trial filled is not recorded, so its wait is held against the most that any may fill.
+    """
+    if run.memory is None:
+        return
+    results = [record.result for method in run.plan.methods for record in run.of(method, "load")]
+    loads = [result for result in results if result is not None and "memory" in result.stages_s]
+    stored_bytes = max((r.result.stored_bytes for r in run.records if isinstance(r.result, SaveResult)), default=0)
+    most_s = max(_AT_HAND_S, (run.memory.trial_bytes + stored_bytes) / 1e9 * _AT_HAND_S_PER_GB)
+    waited_s = [time_s for load in loads if (time_s := load.stages_s["memory"]) > most_s]
+    if waited_s:
+        yield (
+            f"This machine's host had taken free memory back: before the clock of {len(waited_s)} of {len(loads)} "
+            f"loads it took up to {format_seconds(max(waited_s))} s to have it again. A fresh program would have "
+            "waited for that while loading; --memory as-found shows it."
+        )
 
 
 def _beaten(run: Run) -> Iterator[str]:

@@ -417,9 +417,10 @@ def rounds_words(repeats: int) -> str:
 def settings_line(run: Run) -> str:
     """The plan in one line."""
     plan = run.plan
+    memory = " · memory as found" * (plan.memory == "as-found")
     return (
         f"{run.environment.storage} ({run.environment.filesystem.type}) · {plan.durability} saves · "
-        f"{plan.cache} loads · {plan.device} · {rounds_words(plan.repeats)} · seed {plan.seed} · "
+        f"{plan.cache} loads{memory} · {plan.device} · {rounds_words(plan.repeats)} · seed {plan.seed} · "
         f"concurrency {plan.concurrency} · chunks {size_argument(plan.chunk_bytes)} · {plan.codec}"
     )
 

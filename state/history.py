@@ -63,6 +63,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         storage: The folder that was measured.
         filesystem: The type of its file system.
         device: Where the tensors lived.
+        memory: Whether it was to be at hand for every trial, or left as found.
         methods: That were measured.
         rounds: How often each.
         hostname: The machine.
@@ -82,6 +83,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     storage: str
     filesystem: str
     device: str
+    memory: str
     methods: tuple[str, ...]
     rounds: int
     hostname: str
@@ -98,7 +100,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         """Whether each of these words, in lower case, occurs in what is known of the run."""
         known = (self.run_id, self.name, *self.tags, self.model, self.storage, self.filesystem, self.device)
         status = {"cancelled": "cancelled stopped"}.get(self.status, self.status)  # people see the second
-        text = " ".join((*known, *self.methods, self.hostname, status, "failed" * bool(self.failed))).lower()
+        memory = "memory as found" * (self.memory == "as-found")
+        text = " ".join((*known, *self.methods, self.hostname, status, memory, "failed" * bool(self.failed))).lower()
         return all(word in text for word in words)
 
 
@@ -108,6 +111,7 @@ class _Asked(msgspec.Struct):
     model: str = ""
     storage: str = ""
     device: str = ""
+    memory: str = ""
     methods: tuple[str, ...] = ()
     repeats: int = 0
 
@@ -526,6 +530,7 @@ def _entry(
         storage=place.storage or asked.storage,
         filesystem=place.filesystem.type,
         device=asked.device,
+        memory=asked.memory,
         methods=asked.methods,
         rounds=asked.repeats,
         hostname=place.hostname,

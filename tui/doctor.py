@@ -9,12 +9,14 @@ import click
 from backends import scratch
 from backends.host import environment
 from backends.launcher import Launcher
+from backends.memory_taken_back import measure_fresh_memory
 from backends.methods import registry
 from backends.pagecache import can_drop_caches, residency
 from backends.storage import room, tree_size
 from state.advice import advice
 from state.errors import CkptTuiError
 from state.events import RunInterrupted, WorkerReady
+from state.memory_taken_back import memory_sentence
 from state.plan import Plan
 from state.units import format_bytes, format_seconds
 
@@ -46,6 +48,7 @@ def examine(storage: Path, *, remove_orphans: bool) -> bool:
     for sentence in advice(record, Plan(storage=str(storage))):
         if not sentence.startswith("Only the checkpoint"):
             _note(False, "", sentence)
+    _memory()
     ready = asyncio.run(_try_worker())
     healthy = isinstance(ready, WorkerReady)
     if isinstance(ready, WorkerReady):
@@ -53,6 +56,17 @@ def examine(storage: Path, *, remove_orphans: bool) -> bool:
     else:
         _mark(False, f"the worker does not start: {ready.failure.what}\n{ready.failure.log}")
     return _orphans(storage, remove=remove_orphans) and healthy
+
+
+def _memory() -> None:
+    """Say whether the host takes free memory back, and what that costs a fresh program's load."""
+    click.echo("  measuring for about ten seconds whether free memory stays at hand ...")
+    memory = measure_fresh_memory()
+    if memory is None:
+        _note(False, "", "too little memory is available to see whether it stays at hand")
+        return
+    sentence = memory_sentence(memory)
+    _note(not memory.taken_back, sentence, f"{sentence}; runs have memory at hand unless --memory as-found is given")
 
 
 async def _try_worker() -> WorkerReady | RunInterrupted:

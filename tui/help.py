@@ -28,7 +28,7 @@ _PARAGRAPHS = (
     "{why} says which switch did what, from all eight settings of the three. {history} lists every run that was kept, "
     "opens it, and compares two.",
     "{chosen} selected  {left_out} left out    {done} measured  {running} running  {queued} queued  {failed} failed  "
-    "{cancelled} stopped",
+    "{cancelled} stopped\nmemory when the clock started: {partly} partly at hand  {as_found} as found",
     "Every run is kept in {folder}/history.db while it goes on: {history} shows them all, to open, name, compare, "
     "export or delete. Settings (theme, keys, defaults) are read from {settings}.",
 )
@@ -44,7 +44,12 @@ def help_text(keys: Mapping[str, str], glyphs: Glyphs, *, folder: str, settings:
         settings: The user's settings file.
     """
     signs = {str(state): sign for state, sign in glyphs.states.items()}
-    signs |= {"chosen": glyphs.chosen, "left_out": glyphs.left_out}
+    signs |= {
+        "chosen": glyphs.chosen,
+        "left_out": glyphs.left_out,
+        "partly": glyphs.partly,
+        "as_found": glyphs.as_found,
+    }
     reading = "\n\n".join(_PARAGRAPHS).format(
         run=keys["run"],
         presets=keys["presets"],

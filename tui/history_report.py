@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from state.history import Entry
-from tui.history_words import methods_words, model_words, state_words, storage_words, when
+from tui.history_words import memory_words, methods_words, model_words, state_words, storage_words, when
 from tui.report import standard_console
 
 #: Heading -> the width of a terminal from which on it is shown. A pipe is wide enough for all.
@@ -20,6 +20,7 @@ _COLUMNS = {
     "trials": 0,
     "when": 100,
     "methods": 120,
+    "memory": 120,
     "tags": 120,
     "storage": 150,
     "machine": 170,
@@ -37,11 +38,14 @@ def print_entries(entries: Sequence[Entry], output: str, *, search: str) -> None
         out.print(nothing, markup=False, highlight=False)
         return
     table = Table(box=box.SIMPLE, padding=(0, 1), pad_edge=False)
+    rows = [_cells(entry) for entry in entries]
     headings = [heading for heading, width in _COLUMNS.items() if out.width >= width]
+    if not any(cells["memory"] for cells in rows):
+        headings = [heading for heading in headings if heading != "memory"]
     for heading in headings:
         table.add_column(heading, no_wrap=True, overflow="fold" if heading == "run" else "ellipsis")
-    for entry in entries:
-        table.add_row(*(escape(_cells(entry)[heading]) for heading in headings))
+    for cells in rows:
+        table.add_row(*(escape(cells[heading]) for heading in headings))
     out.print(table)
 
 
@@ -53,6 +57,7 @@ def _cells(entry: Entry) -> dict[str, str]:
         "trials": state_words(entry),
         "when": when(entry),
         "methods": methods_words(entry),
+        "memory": memory_words(entry),
         "tags": " ".join(entry.tags),
         "storage": storage_words(entry),
         "machine": entry.hostname,

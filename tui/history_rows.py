@@ -7,7 +7,7 @@ from textual.content import Content
 
 from state.history import Entry
 from state.units import format_bytes
-from tui.history_words import methods_words, model_name, state_words, when
+from tui.history_words import memory_words, methods_words, model_name, state_words, when
 from tui.rows import STATE_STYLES, Glyphs, RowState
 
 _MIN_NAME: Final = 21
@@ -89,18 +89,26 @@ def heading(width: int, glyphs: Glyphs) -> Content:
 
 
 def line(entry: Entry, width: int, glyphs: Glyphs, *, marked: bool) -> Content:
-    """A row: mark, baseline, name or id, and the columns."""
+    """A row: mark, baseline, memory that was left as found, name or id, and the columns."""
     columns, name_width = columns_for(width, glyphs)
     mark = glyphs.chosen if marked else " " * len(glyphs.chosen)
     parts = [
         (f"{mark} ", "$primary"),
-        (f"{glyphs.baseline if entry.baseline else ' '} ", "bold $accent"),
+        *_signs(entry, glyphs),
         (_cell(entry.title, name_width, glyphs), "$foreground" if entry.name else "$foreground 70%"),
     ]
     for column in columns:
         style = STATE_STYLES[_state(entry)] if column.heading == "trials" else "$foreground"
         parts.append((_cell(column.write(entry, column.width - 1, glyphs), column.width, glyphs), style))
     return Content.assemble(*parts)
+
+
+def _signs(entry: Entry, glyphs: Glyphs) -> tuple[tuple[str, str], ...]:
+    """The baseline's, and that of memory that was left as found."""
+    baseline = glyphs.baseline if entry.baseline else " "
+    if not memory_words(entry):
+        return ((f"{baseline} ", "bold $accent"),)
+    return ((baseline, "bold $accent"), (glyphs.as_found, "$warning"))
 
 
 def _cell(text: str, width: int, glyphs: Glyphs) -> str:

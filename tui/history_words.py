@@ -25,6 +25,11 @@ def model_words(entry: Entry) -> str:
     return f"{model_name(entry)}{size}"
 
 
+def memory_words(entry: Entry) -> str:
+    """``as found`` where memory was left so; else empty."""
+    return "as found" if entry.memory == "as-found" else ""
+
+
 def methods_words(entry: Entry) -> str:
     """How many methods and rounds: ``6 x3``."""
     return f"{len(entry.methods)} x{entry.rounds}"

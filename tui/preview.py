@@ -10,7 +10,7 @@ from state.run import Run
 
 #: Columns that stay whatever the width; of the others the last go first.
 _KEPT: Final = frozenset({"method", "save s", "load s", "state"})
-_TEXTS: Final = frozenset({"method", "cache", "bound by", "state"})
+_TEXTS: Final = frozenset({"method", "cache", "memory", "bound by", "state"})
 #: Columns whose first word is enough where there is no room for the interval behind it.
 _SHORTENED: Final = frozenset({"save s", "load s", "save vs tensorstore", "load vs tensorstore"})
 _GAP: Final = "  "

@@ -8,7 +8,7 @@ from textual.content import Content
 from state.explorer import Explorer
 from state.export import bound_words, limit_words, speedup_words
 from state.optimizations import CELLS, FORMATS
-from state.plan import Operation
+from state.plan import OPERATIONS, Operation
 from state.results import MethodResult, OperationSummary
 from state.session import Progress
 from state.statistics import half_width
@@ -107,15 +107,17 @@ class Glyphs(NamedTuple):
     write: str
     read: str
     baseline: str
+    partly: str
+    as_found: str
 
 
 BLOCKS: Final = Glyphs(
     {"idle": " ", "queued": "·", "running": "▶", "done": "✓", "failed": "✗", "cancelled": "–"},
-    *("■", "□", "●", "·", "▇", "░", "±", "…", "≈", "◀", "▶", "│", "▲", "▼", "★"),
+    *("■", "□", "●", "·", "▇", "░", "±", "…", "≈", "◀", "▶", "│", "▲", "▼", "★", "◐", "○"),
 )
 ASCII: Final = Glyphs(
     {"idle": " ", "queued": ".", "running": ">", "done": "v", "failed": "x", "cancelled": "-"},
-    *("[x]", "[ ]", "*", ".", "#", "-", "+-", "~", "~", "<", ">", "|", "w ", "r ", "*"),
+    *("[x]", "[ ]", "*", ".", "#", "-", "+-", "~", "~", "<", ">", "|", "w ", "r ", "*", "%", "o"),
 )
 STATE_STYLES: Final[dict[RowState, str]] = {
     "idle": "$foreground 60%",
@@ -246,15 +248,26 @@ def heading(width: int, glyphs: Glyphs) -> Content:
 
 
 def line(row: Row, width: int, glyphs: Glyphs) -> Content:
-    """A row; a method without figures says instead what became of it."""
+    """A row, with a sign behind its state where memory was not at hand.
+
+    A method without figures says instead what became of it.
+    """
     style = STATE_STYLES[row.state]
     name = row.method if len(row.method) <= _METHOD_WIDTH else f"{row.method[: _METHOD_WIDTH - 1]}{glyphs.ellipsis}"
     return Content.assemble(
         (f"{glyphs.chosen if row.chosen else glyphs.left_out} ", "$primary" if row.chosen else "$foreground 40%"),
-        (f"{glyphs.states[row.state]} ", style),
+        *_signs(row, glyphs, style),
         (f"{name:<{_METHOD_WIDTH}}", "bold $accent" if row.is_cell else _ABSENT if row.missing else "$foreground"),
         *_cells(row, width - len(_front(glyphs)) - _METHOD_WIDTH, width, glyphs, style),
     )
+
+
+def _signs(row: Row, glyphs: Glyphs, style: str) -> Sequence[tuple[str, str]]:
+    """The state, and memory of save or load that was not all at hand; a blank where it was, or where nobody knows."""
+    states = {summary.memory for operation in OPERATIONS if (summary := _summary(row, operation)) is not None}
+    memory = glyphs.partly if "partly at hand" in states else glyphs.as_found if "as found" in states else ""
+    state = glyphs.states[row.state]
+    return ((state, style), (memory, "$warning")) if memory else ((f"{state} ", style),)
 
 
 def _cut(words: str, room: int, glyphs: Glyphs) -> str:

@@ -1,9 +1,10 @@
 import msgspec
 import pytest
 
-from state.advice import advice
+from state.advice import advice, advise
 from state.environment import Environment, FileSystem
 from state.model import Model, TensorInfo
+from state.needs import MemoryPlan
 from state.plan import LIMIT, OPERATIONS, Operation, Plan
 from state.run import Result
 from tests.state.factories import load, run_of, save
@@ -83,3 +84,34 @@ def test_memory_that_was_not_at_hand_is_said_with_how_much() -> None:
     )
     (sentence,) = advice(GOOD, Plan(memory="as-found"), LARGE)
     assert sentence.startswith("Memory is left as found")
+
+
+@pytest.mark.parametrize(
+    ("trial_bytes", "stage_s", "words"),
+    [
+        (199 * 10**6, 0.09, ""),
+        (199 * 10**6, 0.11, "before the clock of 2 of 3 loads it took up to 0.110 s"),  # 0.5 s per GB: 0.1 s for all
+        (199 * 10**6, None, ""),  # nothing was claimed
+        (10**6, 0.04, ""),  # threads and noise
+    ],
+)
+def test_memory_that_a_host_had_taken_back_is_told_by_the_time_of_its_return(
+    trial_bytes: int, stage_s: float | None, words: str
+) -> None:
+    run = run_of(Plan(methods=("pytorch",)), {("pytorch", "save"): [1.0] * 3, ("pytorch", "load"): [1.0] * 3})
+    run = msgspec.structs.replace(run, memory=MemoryPlan(10**6, trial_bytes, "loading with pytorch"))
+    records = tuple(
+        msgspec.structs.replace(
+            record,
+            result=msgspec.structs.replace(
+                record.result,
+                stages_s={} if stage_s is None else {"memory": stage_s if record.trial.round > 1 else 0.0001},
+            ),
+        )
+        if record.result is not None
+        else record
+        for record in run.records
+    )
+    told = [s for s in advise(msgspec.structs.replace(run, records=records)).advice if "had taken free memory" in s]
+    assert len(told) == bool(words)
+    assert all(words in sentence for sentence in told)

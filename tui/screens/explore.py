@@ -246,6 +246,7 @@ class ExploreScreen(Screen[None]):
         parts = [f"{plan.model} {size}".rstrip()]
         parts += [plan.device, self._where, *self._limit_words()]
         parts += [f"{plan.cache} loads", f"{plan.durability} saves", rounds_words(plan.repeats)]
+        parts += ["memory as found"] * (plan.memory == "as-found")
         self.query_one("#title", Static).update(
             Content.assemble((" ckpt-tui ", "bold $primary"), (f" {' · '.join(parts)}", "$foreground 80%"))
         )
