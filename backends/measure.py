@@ -289,7 +289,7 @@ class MethodTrial(Trial):
         if self._operation == "load":
             self._method.load(trial_folder, self._device)
         else:
-            self._method.tune(trial_folder, self._device)
+            self._method.tune(trial_folder, self._device, self._size_bytes)
         self._synchronise()
         shutil.rmtree(trial_folder)
 

@@ -94,7 +94,11 @@ def huge_pages() -> Iterator[None]:
 
 
 def fio(size_bytes: int, folder: Path, patterns: dict[Operation, Pattern], engine: str) -> dict[Operation, float]:
-    """Bytes per second that fio writes and reads. Its clock has a resolution of a millisecond."""
+    """Bytes per second that fio writes and reads. Its clock has a resolution of a millisecond.
+
+    Raises:
+        click.ClickException: If its buffers cannot lie in huge pages.
+    """
     rates: dict[Operation, float] = {}
     path, warm_up = folder / "fio", folder / "fio-warm-up"
     for operation in OPERATIONS:
@@ -102,7 +106,8 @@ def fio(size_bytes: int, folder: Path, patterns: dict[Operation, Pattern], engin
         for file, file_bytes in ((warm_up, WARM_UP_BYTES), (path, size_bytes)):
             pagecache.settle(folder)
             pagecache.evict(folder)
-            rates[operation] = _run_fio(file, file_bytes, operation, patterns[operation], engine)
+            with huge_pages():
+                rates[operation] = _run_fio(file, file_bytes, operation, patterns[operation], engine)
     # Deleting may go on in the background (the mount option discard), so nothing is deleted before the last clock.
     path.unlink()
     warm_up.unlink()
@@ -182,8 +187,7 @@ def main(storage: Path, size: str, rounds: int, engine: str, export: Path | None
     source = mmap.mmap(-1, size_bytes)
     np.frombuffer(source, np.uint8)[:] = np.random.default_rng(0).integers(0, 256, size_bytes, np.uint8)
     lines = [f"python -m bench.fio --size {size} --rounds {rounds} --engine {engine}", *where(environment(storage)), ""]
-    with huge_pages():
-        lines += compare(memoryview(source), storage, rounds, engine)
+    lines += compare(memoryview(source), storage, rounds, engine)
     print(*lines, sep="\n")
     if export is not None:
         keep("".join(f"{line}\n" for line in lines), export, "fio.txt")

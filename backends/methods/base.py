@@ -79,12 +79,13 @@ class Method(ABC):
             is still mapped from a file has not been read: such a load is refused.
         """
 
-    def tune(self, folder: Path, device: torch.device) -> None:  # noqa: B027 - most have nothing to find
+    def tune(self, folder: Path, device: torch.device, size_bytes: int) -> None:  # noqa: B027 - most have nothing to find
         """Find out what suits the storage; a save's trial asks for it before the clock.
 
         Args:
             folder: On the storage. Nothing may stay there.
             device: Where the tensors will be.
+            size_bytes: How large the model is: no more need be tried.
         """
 
     def parts_s(self) -> Mapping[str, float]:

@@ -63,7 +63,8 @@ class Direct(Method):
         from backends.methods.direct import Direct
 
         method = Direct()
-        method.tune(folder.parent, torch.device("cpu"))  # optional: finds the storage's best block size, once
+        size_bytes = sum(tensor.nbytes for tensor in state.values())
+        method.tune(folder.parent, torch.device("cpu"), size_bytes)  # optional, once: the storage's best block size
         method.save(state, folder, durable=True)  # contiguous tensors, an empty folder
         loaded = Direct().load(folder, torch.device("cpu"))  # or safetensors.torch.load_file
 
@@ -133,11 +134,12 @@ class Direct(Method):
         """Copying and moving blocks on all threads, and the last sync."""
         return self._parts.seconds
 
-    def tune(self, folder: Path, device: torch.device) -> None:
-        """Write a file of 64 MiB with each pattern, and keep to the fastest. A GPU's blocks are not in question."""
+    def tune(self, folder: Path, device: torch.device, size_bytes: int) -> None:
+        """Write a file of at most 64 MiB with each pattern, and keep to the fastest. A GPU's stay as they are."""
         if device.type != "cpu":
             return
-        content = {"tried": torch.from_numpy(np.random.default_rng(0).integers(0, 256, TRY_BYTES, np.uint8))}
+        size_bytes = min(size_bytes, TRY_BYTES)
+        content = {"tried": torch.from_numpy(np.random.default_rng(0).integers(0, 256, size_bytes, np.uint8))}
         header = lay_out(content, {})
         path = folder / "tune.partial"
         lanes = {pattern: Lanes(pattern, device) for pattern in PATTERNS}
@@ -152,7 +154,7 @@ class Direct(Method):
             best, times_s = choose(PATTERNS, attempt)
         finally:
             path.unlink(missing_ok=True)
-        self._lanes, self._tried = lanes[best], told(times_s, TRY_BYTES)
+        self._lanes, self._tried = lanes[best], told(times_s, size_bytes)
 
     def save(self, state: StateDict, folder: Path, *, durable: bool) -> None:
         """Write all files under other names, and rename them when all are whole."""

@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
+from backends import storage
 from backends.blocks import DIRECT, write_at
 from backends.methods import direct, safetensors_shards
 from backends.methods.direct import BLOCKS, Direct
@@ -131,11 +132,19 @@ def test_what_is_found_to_be_fastest_is_what_it_saves_with(
         tuned.append(times_s)
         return patterns[-1], times_s
 
+    sizes: list[int] = []
+
+    def note(fd: int, size_bytes: int) -> None:
+        sizes.append(size_bytes)
+        storage.preallocate(fd, size_bytes)
+
     monkeypatch.setattr(direct, "choose", choose)
+    monkeypatch.setattr(direct, "preallocate", note)
     method = Direct()
-    method.tune(disk, CPU)
+    method.tune(disk, CPU, MIB)
     assert names(disk) == []
     assert [*tuned[0]] == [*direct.PATTERNS]
+    assert max(sizes) < 2 * MIB, "no more than the model has"
     assert all(time_s > 0 for time_s in tuned[0].values())
     spec = method.spec(durable=True)
     assert (spec["block_bytes"], spec["depth"]) == direct.PATTERNS[-1]
@@ -150,7 +159,7 @@ def test_tuning_on_a_full_disk_leaves_nothing(disk: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(direct, "write_at", full)
     with pytest.raises(OSError, match="full"):
-        Direct().tune(disk, CPU)
+        Direct().tune(disk, CPU, MIB)
     assert names(disk) == []
 
 
