@@ -19,11 +19,9 @@ import torch
 from backends.blocks import buffers
 from backends.host import usable_cores
 from backends.staging import give_back, populate
-from backends.storage import available_memory_bytes
+from backends.storage import RESERVE_BYTES, available_memory_bytes
 from state.units import MIB
 
-#: What is left alone of the memory that is available: the system's own needs must not be pushed out.
-RESERVE_BYTES: Final = 256 * MIB
 #: One time is taken for so much: milliseconds where memory is at hand.
 PIECE_BYTES: Final = 64 * MIB
 #: A piece that takes so many times as long as memory that is surely at hand was not. Memory from the host takes 40 to

@@ -10,12 +10,10 @@ from typing import Final
 
 from backends.blocks import buffers
 from backends.host import usable_cores
-from backends.storage import available_memory_bytes
+from backends.storage import RESERVE_BYTES, available_memory_bytes
 from state.memory_taken_back import FreshMemory
 from state.units import MIB
 
-#: Left alone of the memory that is available, as before a trial (`backends.memory_at_hand`).
-_RESERVE_BYTES: Final = 256 * MIB
 _SIZE_BYTES: Final = 10**9
 #: With less, the time is that of threads and not of memory.
 LEAST_BYTES: Final = 16 * MIB
@@ -35,7 +33,7 @@ def measure_fresh_memory(size_bytes: int = _SIZE_BYTES, idle_s: float = IDLE_S) 
     Returns:
         The times, or None where too little memory is available to tell anything.
     """
-    size_bytes = min(size_bytes, available_memory_bytes() - _RESERVE_BYTES)
+    size_bytes = min(size_bytes, available_memory_bytes() - RESERVE_BYTES)
     if size_bytes < LEAST_BYTES:
         return None
     try:

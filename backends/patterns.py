@@ -16,7 +16,7 @@ from state.units import MIB
 TRY_BYTES: Final = 64 * MIB
 _TRY_S: Final = 1.0
 #: A look takes milliseconds on a fast device, and another program may come between: the shortest of several counts.
-_LOOKS: Final = 3
+LOOKS: Final = 3
 #: A later pattern takes less than this share of the time, or the difference is noise.
 _BETTER: Final = 0.95
 
@@ -33,7 +33,7 @@ def choose(patterns: Sequence[Pattern], attempt: Callable[[Pattern], float]) -> 
     """
     attempt(patterns[0])  # the first to come pays for threads and page faults
     start_s, times_s = time.perf_counter(), dict[Pattern, float]()
-    for pattern in [*patterns] * _LOOKS:
+    for pattern in [*patterns] * LOOKS:
         times_s[pattern] = min(attempt(pattern), times_s.get(pattern, math.inf))
         if time.perf_counter() - start_s > _TRY_S:
             break

@@ -10,12 +10,17 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import psutil
 
 from state.environment import FileSystem
 from state.errors import StorageError
 from state.needs import Room
+from state.units import MIB
+
+#: What is left alone of the memory that is available: the system's own needs must not be pushed out.
+RESERVE_BYTES: Final = 256 * MIB
 
 
 def user_path(text: str) -> Path:

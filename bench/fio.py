@@ -30,7 +30,7 @@ from backends import pagecache
 from backends.blocks import Pattern
 from backends.host import environment
 from backends.limits import PATTERNS, LimitTrial
-from backends.patterns import TRY_BYTES
+from backends.patterns import LOOKS, TRY_BYTES
 from bench.report import Bench, keep, where
 from state.plan import OPERATIONS, Operation, Plan
 from state.statistics import summarise
@@ -41,7 +41,7 @@ PLAN = Plan(methods=("pytorch",))  # which method does not matter here
 #: waits this long first.
 PAUSE_S = 3.0
 #: What fio moves first and discards, as much as ours does in its warm-up.
-WARM_UP_BYTES = (1 + 3 * len(PATTERNS)) * TRY_BYTES
+WARM_UP_BYTES = (1 + LOOKS * len(PATTERNS)) * TRY_BYTES
 SET_ASIDE = Path("/proc/sys/vm/nr_hugepages")
 #: Huge pages of 2 MiB for the largest of fio's patterns, a buffer each in those of its own.
 HUGE_PAGES = max(pattern.depth * -(-pattern.block_bytes // (2 * MIB)) for pattern in PATTERNS) + 8

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from backends import memory_at_hand
 from backends.host import usable_cores
-from backends.memory_at_hand import PIECE_BYTES, RESERVE_BYTES, Touched, claim, touch
+from backends.memory_at_hand import PIECE_BYTES, Touched, claim, touch
 from backends.methods.registry import create
 from backends.staging import give_back
+from backends.storage import RESERVE_BYTES
 from state.plan import Plan
 from state.units import MIB
 
