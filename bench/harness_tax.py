@@ -2,7 +2,7 @@
 
     python -m bench.harness_tax --storage DIR --export docs/results
 
-Ours and the plain script take turns, in alternating order, for the same method on the same tensors; both save durably
+Method after method, ours and the plain script take turns, in alternating order, on the same tensors; both save durably
 and load from a cold cache (root is needed to drop it in the plain scripts), with memory at hand before every clock, or
 as it was found (`--memory`). Quote the medians of the ratios of one run. Also says where the time between the measured
 spans goes.
@@ -37,7 +37,7 @@ from state.results import method_results
 from state.run import Run
 from state.session import Session, reduce
 from state.statistics import summarise
-from state.units import parse_size
+from state.units import format_bytes, parse_size
 
 #: Method -> the plain script that does the same.
 SCRIPTS = {
@@ -122,16 +122,15 @@ async def ours(launcher: Launcher, plan: Plan, spans: dict[str, list[float]]) ->
     return session.run
 
 
-async def compare(size_bytes: int, rounds: int, settings: Plan) -> list[str]:
+async def compare(rounds: int, settings: Plan) -> list[str]:
     """Run, and say what came of it.
 
     Args:
-        size_bytes: Of the model.
         rounds: How often.
-        settings: Methods, storage, device and memory.
+        settings: Model, methods, storage, device and memory.
     """
     storage, methods, device = Path(settings.storage), settings.methods, settings.device
-    source = open_source("demo", size_bytes=size_bytes, dtype="auto", seed=0)
+    source = open_source(settings.model, size_bytes=settings.size_bytes, dtype="auto", seed=0)
     table = source.table()
     views = {t.name: torch.empty(t.shape, dtype=getattr(torch, t.dtype)) for t in table.tensors}
     source.fill(views)
@@ -147,31 +146,32 @@ async def compare(size_bytes: int, rounds: int, settings: Plan) -> list[str]:
         )
     }
     launcher = Launcher()
-    needs = {method: registry.create(method, settings).memory(device) for method in methods}
-    at_hand = settings.memory == "at-hand"
-    plain = {method: Plain(method, model, device, need if at_hand else None) for method, need in needs.items()}
     try:
-        for number in range(rounds):
-            for method in methods:
-                plan = msgspec.structs.replace(settings, model=str(model), methods=(method,), repeats=1)
-                if number % 2:
-                    theirs = plain[method].measure(storage)
-                    run = await ours(launcher, plan, spans)
-                else:
-                    run = await ours(launcher, plan, spans)
-                    theirs = plain[method].measure(storage)
-                for operation in OPERATIONS:
-                    (record,) = run.of(method, operation)
-                    assert record.result is not None
-                    samples.setdefault((method, operation), []).append((record.result.time_s, theirs[operation]))
-            print(f"round {number + 1} of {rounds}", file=sys.stderr)
+        for method in methods:
+            plan = Plan(str(model), methods=(method,), repeats=1, storage=str(storage), device=device)
+            plan = msgspec.structs.replace(plan, memory=settings.memory)
+            need = registry.create(method, plan).memory(device)
+            plain = Plain(method, model, device, need if plan.memory == "at-hand" else None)
+            try:
+                for number in range(rounds):
+                    if number % 2:
+                        theirs = plain.measure(storage)
+                        run = await ours(launcher, plan, spans)
+                    else:
+                        run = await ours(launcher, plan, spans)
+                        theirs = plain.measure(storage)
+                    for operation in OPERATIONS:
+                        (record,) = run.of(method, operation)
+                        assert record.result is not None
+                        samples.setdefault((method, operation), []).append((record.result.time_s, theirs[operation]))
+            finally:
+                plain.close()  # it holds a copy of the model
+            print(method, file=sys.stderr)
     finally:
         await launcher.close()
-        for process in plain.values():
-            process.close()
         model.unlink()
     lines = [
-        f"{table.logical_bytes / 1e6:.0f} MB, memory {settings.memory.replace('-', ' ')}, "
+        f"{settings.model}, {format_bytes(table.logical_bytes)}, memory {settings.memory.replace('-', ' ')}, "
         f"{rounds} interleaved rounds, medians, 95 % interval of the ratio",
         f"{'method':<30}{'operation':<10}{'ours s':>10}{'plain s':>10}{'ratio':>8}  interval",
     ]
@@ -187,6 +187,7 @@ async def compare(size_bytes: int, rounds: int, settings: Plan) -> list[str]:
 
 @click.command(cls=Bench)
 @click.option("--storage", type=click.Path(path_type=Path, exists=True), default=Path(), help="Folder on a disk.")
+@click.option("--model", default="open-llama-3b", show_default=True)
 @click.option("--size", default="256MiB", show_default=True, help="Of the model.")
 @click.option("--rounds", type=click.IntRange(1), default=11, show_default=True)
 @click.option(
@@ -198,9 +199,10 @@ async def compare(size_bytes: int, rounds: int, settings: Plan) -> list[str]:
 )
 @click.option("--device", default="cpu", show_default=True, help="Where the tensors are: cpu, cuda or cuda:N.")
 @click.option("--memory", type=click.Choice(["at-hand", "as-found"]), default="at-hand", show_default=True)
-@click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Folder for harness_tax.txt.")
+@click.option("--export", type=click.Path(path_type=Path, file_okay=False), help="Folder for harness_tax-SIZE.txt.")
 def main(
     storage: Path,
+    model: str,
     size: str,
     rounds: int,
     methods: tuple[str, ...],
@@ -215,16 +217,19 @@ def main(
     chosen = methods or tuple(name for name in METHODS if entries[name].unavailable is None)
     if lacking := [f"{name} {why}" for name in chosen if (why := entries[name].unavailable)]:
         raise click.ClickException(f"{'; '.join(lacking)}: install it or name other methods")
-    settings = Plan(methods=chosen, storage=str(storage.resolve()), device=device, memory=memory)
-    lines = asyncio.run(compare(parse_size(size), rounds, settings))
+    settings = Plan(
+        model, parse_size(size), methods=chosen, storage=str(storage.resolve()), device=device, memory=memory
+    )
+    lines = asyncio.run(compare(rounds, settings))
     options = "".join(f" --method {method}" for method in methods)
     command = (
-        f"python -m bench.harness_tax --size {size} --rounds {rounds} --device {device} --memory {memory}{options}"
+        f"python -m bench.harness_tax --model {model} --size {size} --rounds {rounds} --device {device} "
+        f"--memory {memory}{options}"
     )
     text = "\n".join([command, *where(environment(storage)), "", *lines])
     print(text)
     if export is not None:
-        keep(f"{text}\n", export, "harness_tax.txt")
+        keep(f"{text}\n", export, f"harness_tax-{size}.txt")
 
 
 if __name__ == "__main__":
