@@ -1,6 +1,12 @@
 """The record of where a run happened."""
 
+from typing import Final
+
 import msgspec
+
+_NETWORK: Final = frozenset(
+    ("nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph", "glusterfs", "lustre", "beegfs", "gpfs", "fuse.sshfs")
+)
 
 
 class FileSystem(msgspec.Struct, frozen=True):
@@ -18,6 +24,11 @@ class FileSystem(msgspec.Struct, frozen=True):
     source: str = ""
     options: tuple[str, ...] = ()
 
+    @property
+    def is_network(self) -> bool:
+        """Whether other machines may have it, too."""
+        return self.type in _NETWORK
+
 
 class Environment(msgspec.Struct, frozen=True):
     """Host, libraries and settings that change results. A probe that found nothing leaves an empty text or None.
@@ -27,13 +38,14 @@ class Environment(msgspec.Struct, frozen=True):
         system: Kernel name, release and architecture.
         cpu: Model of the processor.
         cores: Logical processors that this process may use.
-        memory_bytes: Physical memory.
+        memory_bytes: Memory that this process may use at most: the machine's, or its control group's.
         python: Version of Python.
         libraries: Versions of the libraries that take part.
         storage: Absolute path of the storage folder.
         filesystem: The file system there.
         variables: Environment variables that change how the libraries run.
         can_drop_caches: Whether the whole page cache may be dropped before a cold load.
+        cache_below: What may serve loads from memory all the same, as part of a sentence; empty if nothing is known to.
     """
 
     hostname: str = ""
@@ -47,3 +59,4 @@ class Environment(msgspec.Struct, frozen=True):
     filesystem: FileSystem = FileSystem()
     variables: dict[str, str] = {}
     can_drop_caches: bool = False
+    cache_below: str = ""

@@ -37,10 +37,15 @@ class Owner(msgspec.Struct, frozen=True):
         return self.hostname != platform.node()
 
     @property
+    def this_boot(self) -> bool:
+        """Whether this machine has not been started again since."""
+        return self.boot_id == _boot_id()
+
+    @property
     def alive(self) -> bool:
         """Whether the process still runs on this machine."""
         try:
-            same = self.boot_id == _boot_id() and _started(self.pid) == self.started
+            same = self.this_boot and _started(self.pid) == self.started
             return same and psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False

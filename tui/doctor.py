@@ -17,6 +17,7 @@ from state.advice import advice
 from state.errors import CkptTuiError
 from state.events import RunInterrupted, WorkerReady
 from state.memory_taken_back import memory_sentence
+from state.plain_text import one_line
 from state.plan import Plan
 from state.units import format_bytes, format_seconds
 
@@ -88,24 +89,21 @@ def _orphans(storage: Path, *, remove: bool) -> bool:
         return True
     left = 0
     for orphan in found:
-        if orphan.owner.foreign:
+        if orphan.doubt:
             _note(
                 False,
                 "",
-                f"{orphan.folder} belongs to run {orphan.owner.run_id} on {orphan.owner.hostname}; if that is over, "
-                "run the doctor there or delete the folder by hand",
+                one_line(f"{orphan.folder} {orphan.doubt}, and is left alone; delete it by hand if it is yours"),
             )
             continue
         size_bytes, file_count = tree_size(orphan.folder)
-        _mark(
-            False,
-            f"{orphan.folder} was left by run {orphan.owner.run_id}: {file_count:,} files, {format_bytes(size_bytes)}",
-        )
+        who = f"run {orphan.owner.run_id}" if orphan.owner else "a run that had not begun"
+        _mark(False, f"{orphan.folder} was left by {who}: {file_count:,} files, {format_bytes(size_bytes)}")
         if not remove and not (sys.stdin.isatty() and click.confirm("  Remove it?", default=True)):
             left += 1
             continue
         try:
-            scratch.remove(orphan.folder)
+            scratch.remove(orphan.folder, patience_s=1.0)
             _mark(True, f"removed {orphan.folder}")
         except CkptTuiError as error:
             left += 1

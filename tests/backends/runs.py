@@ -12,7 +12,7 @@ import psutil
 
 from backends.host import environment
 from backends.launcher import Launcher
-from backends.scratch import PREFIX
+from backends.ownership import PREFIX
 from state.events import Event, RunRequested
 from state.plan import Plan
 from state.run import Run
@@ -23,7 +23,8 @@ Act = Callable[[Launcher, Event], None]
 
 #: A program that makes a scratch folder in the folder given, and says where.
 MAKE_SCRATCH = (
-    "import sys; from pathlib import Path; from backends.scratch import create; print(create(Path(sys.argv[1]), 'r'))"
+    "import sys; from pathlib import Path; from backends.scratch import Scratch;"
+    "print(Scratch.create(Path(sys.argv[1]), 'r').folder)"
 )
 
 
