@@ -22,12 +22,17 @@ import psutil
 from backends.pagecache import unwritten_bytes
 from state.errors import CkptTuiError
 from state.events import Event, WorkerEvent, decode_event, encode
+from state.plan import WATCH_S
 from state.units import MIB
 
 Emit = Callable[[Event], None]
 
 _PR_SET_PDEATHSIG: Final = 1
-_CHECK_S: Final = 2.0
+_CHECK_S: Final = WATCH_S
+#: How long a child may take to exit after its last word, and how long to be gone when it is killed.
+_EXIT_S: Final = 2.0
+_DEATH_S: Final = 10.0
+_LOOK_S: Final = 0.002
 #: By how much the system's dirty pages must fall to count as a disk that works; other programs make them flicker.
 _WRITTEN_BYTES: Final = 16 * MIB
 
@@ -95,20 +100,45 @@ def _write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def _die_with(parent_pid: int) -> None:
-    """Let the kernel kill this process when its parent dies (Linux only; see prctl(2))."""
+def end_with_parent(number: signal.Signals) -> None:
+    """Let the kernel send this process a signal when its parent dies (Linux only; see prctl(2))."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+
+
+def _die_with(parent_pid: int) -> None:
+    """Let the kernel kill this process when its parent dies."""
+    end_with_parent(signal.SIGKILL)
     if os.getppid() != parent_pid:  # it died before the line above
         os._exit(1)
 
 
 def kill(pid: int) -> int:
-    """Kill a child with its group and collect it. Returns its status as `os.waitpid` has it."""
+    """Kill a child with its group and collect it. Returns its status as `os.waitpid` has it.
+
+    One that waits for a storage that has died may be past killing: it is given up, and collected with this process.
+    """
     for target in (os.killpg, os.kill):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             target(pid, signal.SIGKILL)
-    return os.waitpid(pid, 0)[1]
+    status = status_within(pid, _DEATH_S)
+    return status if status is not None else int(signal.SIGKILL)
+
+
+def status_within(pid: int, time_s: float) -> int | None:
+    """The status of a child that ends in time, collected; None if it does not.
+
+    Args:
+        pid: The child.
+        time_s: How long to wait.
+    """
+    deadline_s = time.monotonic() + time_s
+    while time.monotonic() < deadline_s:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return status
+        time.sleep(_LOOK_S)
+    return None
 
 
 class LineReader:
@@ -184,15 +214,12 @@ def _decode(line: bytes) -> WorkerEvent:
 
 def _collect(pid: int) -> int:
     """The status of a child whose pipe has ended; one that closed the pipe but lives on is killed."""
-    deadline_s = time.monotonic() + 2.0
-    while time.monotonic() < deadline_s:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)  # what it started and left behind
-            return status
-        time.sleep(0.002)
-    return kill(pid)
+    status = status_within(pid, _EXIT_S)
+    if status is None:
+        return kill(pid)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)  # what it started and left behind
+    return status
 
 
 class _StallWatch:

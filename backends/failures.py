@@ -1,8 +1,10 @@
 """From what went wrong to a sentence that says it, and what to try."""
 
 import errno
+import os
 import re
 import signal
+import tempfile
 import traceback
 from pathlib import Path
 from typing import Final
@@ -13,6 +15,55 @@ from state.run import Failure
 LOG_TAIL_LINES: Final = 20
 _VMSTAT: Final = Path("/proc/vmstat")
 _DISK_FULL: Final = Failure("the storage is full", "free some space, choose another --storage or a smaller --size")
+_NO_MEMORY: Final = Failure("out of memory", "choose a smaller --size or close other programs")
+_NO_THREADS: Final = Failure(
+    "no further thread or process may be started",
+    "raise the limit (ulimit -u, or the container's) or choose a lower --concurrency",
+)
+_READ_ONLY: Final = Failure(
+    "the storage has become read-only", "see the system's log for the reason, or choose another --storage"
+)
+_DEAD_DO: Final = "check the disk, the mount or the network behind it, or choose another --storage"
+#: What the system says, whatever it is asked for. Errors of a device, a mount and a connection come in many kinds.
+_BY_ERRNO: Final = {
+    errno.ENOSPC: _DISK_FULL,
+    errno.EDQUOT: _DISK_FULL,
+    errno.EROFS: _READ_ONLY,
+    errno.ENOMEM: _NO_MEMORY,
+    errno.EMFILE: Failure(
+        "too many files are open at once", "raise the limit (ulimit -n) or choose a lower --concurrency"
+    ),
+    errno.ENFILE: Failure(
+        "too many files are open in the whole system", "end other programs or choose a lower --concurrency"
+    ),
+    errno.EFBIG: Failure(
+        "a file is larger than it may be here",
+        "raise the limit (ulimit -f), choose another --storage or a smaller --size",
+    ),
+    **{
+        code: Failure(f"the storage fails ({os.strerror(code)})", _DEAD_DO)
+        for code in (
+            *(errno.EIO, errno.ENXIO, errno.ENODEV, errno.ENOTCONN, errno.ESTALE, errno.ESHUTDOWN, errno.ECONNABORTED),
+            *(errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EREMOTEIO),
+        )
+    },
+}
+#: What it says when a folder that was there is asked for again.
+_OF_THE_FOLDER: Final = {
+    errno.ENOENT: Failure("the storage is not there any more", "mount it again or choose another --storage"),
+    errno.ENOTDIR: Failure("the storage is not there any more", "mount it again or choose another --storage"),
+    errno.EACCES: Failure(
+        "the storage may not be written any more", "give the rights back or choose another --storage"
+    ),
+    errno.EPERM: Failure("the storage may not be written any more", "give the rights back or choose another --storage"),
+}
+#: What a process lacks, whatever the storage.
+_OF_THE_PROCESS: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EFBIG, errno.EINTR)
+#: Libraries in C++ and Rust put the system's number, or its words, into texts of their own: TensorStore "[OS error 28:
+#: No space left on device]", Rust "No space left on device (os error 28)".
+_NUMBER: Final = re.compile(r"\b(?:OS error|Errno) (\d+)", re.IGNORECASE)
+#: A storage that takes as much is not full; libraries stop at a block that no longer goes in.
+_PROBE_BYTES: Final = 1 << 20
 #: What torch says of a GPU that is full: "Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of which
 #: 1.06 GiB is free."
 _GPU_MEMORY: Final = {
@@ -21,7 +72,6 @@ _GPU_MEMORY: Final = {
     "in all": r"total capacity of ([\d.]+ \w+)",
 }
 _NO_GPU_MEMORY_DO: Final = "choose a smaller --size or end other programs on that GPU"
-_NO_MEMORY: Final = Failure("out of memory", "choose a smaller --size or close other programs")
 
 
 def tail(text: str) -> str:
@@ -29,28 +79,70 @@ def tail(text: str) -> str:
     return "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
 
 
-def describe_exception(error: BaseException) -> Failure:
-    """A failure for an exception that a trial raised; the traceback becomes its log."""
+def describe_exception(error: BaseException, folder: Path | None = None) -> Failure:
+    """A failure for an exception that a trial raised; the traceback becomes its log.
+
+    Args:
+        error: The exception.
+        folder: On the storage: it is asked where the exception does not say what the system said.
+    """
     log = tail("".join(traceback.format_exception(error)))
     # A task group wraps the first error of its tasks.
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, CkptTuiError):
         return Failure(error.what, error.do, log)
+    known = _known(error) or (storage_failure(folder) if folder is not None else None)
+    if known is not None:
+        return Failure(known.what, known.do, log)
+    first_line = next(iter(str(error).strip().splitlines()), "")
+    return Failure(f"{type(error).__name__}: {first_line[:300]}".rstrip(": "), "see the log", log)
+
+
+def storage_failure(folder: Path) -> Failure | None:
+    """Why a folder that could be written takes nothing any more; None if it does."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        code = error.errno or errno.EIO
+        if code in _OF_THE_PROCESS:
+            return None
+        return (
+            _OF_THE_FOLDER.get(code)
+            or _BY_ERRNO.get(code)
+            or Failure(f"the storage fails ({error.strerror})", _DEAD_DO)
+        )
+    return None
+
+
+def is_full(failure: Failure) -> bool:
+    """Whether there is only no room: what is deleted makes some for the next trial."""
+    return failure.what == _DISK_FULL.what
+
+
+def _known(error: BaseException) -> Failure | None:
+    """What the system said, or torch of a GPU, wherever in an exception or its causes it stands."""
     text = str(error)
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    # TensorStore and torch raise ValueError and RuntimeError with the system's message in the text.
-    if full or "No space left on device" in text or "Disk quota exceeded" in text:
-        return Failure(_DISK_FULL.what, _DISK_FULL.do, log)
+    if isinstance(error, OSError) and error.errno in _BY_ERRNO:
+        return _BY_ERRNO[error.errno]
     # torch's, of a GPU; or CUDA's own, which does not even come up.
     if type(error).__name__ == "OutOfMemoryError" or "CUDA error: out of memory" in text:
         said = {words: re.search(pattern, text) for words, pattern in _GPU_MEMORY.items()}
         what = ", ".join(f"{match[1]} {words}" for words, match in said.items() if match)
-        return Failure(f"out of GPU memory{f' ({what})' if what else ''}", _NO_GPU_MEMORY_DO, log)
-    if isinstance(error, MemoryError) or "allocate memory" in text or "Cannot allocate" in text:
-        return Failure(_NO_MEMORY.what, _NO_MEMORY.do, log)
-    first_line = next(iter(text.strip().splitlines()), "")
-    return Failure(f"{type(error).__name__}: {first_line[:300]}".rstrip(": "), "see the log", log)
+        return Failure(f"out of GPU memory{f' ({what})' if what else ''}", _NO_GPU_MEMORY_DO)
+    if isinstance(error, MemoryError) or "allocate memory" in text or "std::bad_alloc" in text:
+        return _NO_MEMORY
+    if "can't start new thread" in text or (isinstance(error, OSError) and error.errno == errno.EAGAIN):
+        return _NO_THREADS
+    numbers = [int(number) for number in _NUMBER.findall(text)]
+    numbers += [code for code in _BY_ERRNO if os.strerror(code) in text]
+    if found := next((_BY_ERRNO[number] for number in numbers if number in _BY_ERRNO), None):
+        return found
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return _known(cause) if cause is not None else None
 
 
 def describe_exit(status: int, log: str, *, out_of_memory: bool) -> Failure:
@@ -65,6 +157,14 @@ def describe_exit(status: int, log: str, *, out_of_memory: bool) -> Failure:
     if number == 0:
         return Failure(f"ended with exit status {status >> 8} and no result", "see the log", tail(log))
     name = signal_name(number)
+    if number == signal.SIGBUS:
+        return Failure(
+            f"crashed ({name}): a file that was mapped cannot be read any more",
+            "check the storage, and see the log",
+            tail(log),
+        )
+    if number == signal.SIGABRT and "bad_alloc" in log:
+        return Failure(_NO_MEMORY.what, _NO_MEMORY.do, tail(log))
     if number == signal.SIGKILL:
         if out_of_memory:
             return Failure("killed by the system for lack of memory", _NO_MEMORY.do, tail(log))

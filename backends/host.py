@@ -1,5 +1,6 @@
 """Look at the machine: the record that goes with every run. A probe that fails leaves its field empty."""
 
+import contextlib
 import datetime
 import importlib.metadata
 import os
@@ -11,6 +12,8 @@ from typing import Final
 
 import psutil
 
+from backends import cgroups
+from backends.cache_below import cache_below
 from backends.pagecache import can_drop_caches
 from backends.storage import filesystem_of
 from state.environment import Environment
@@ -45,19 +48,29 @@ def environment(storage: Path) -> Environment:
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         cpu=_cpu(),
         cores=usable_cores(),
-        memory_bytes=psutil.virtual_memory().total,
+        memory_bytes=memory_bytes(),
         python=platform.python_version(),
         libraries={name: version for name in _LIBRARIES if (version := _version(name))},
         storage=_text(str(storage.resolve())),
         filesystem=filesystem_of(storage),
         variables={name: _text(value) for name, value in sorted(variables.items()) if name.startswith(_PREFIXES)},
         can_drop_caches=can_drop_caches(),
+        cache_below=_cache_below(storage),
     )
 
 
 def usable_cores() -> int:
-    """Logical processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Logical processors that this process may use, and has the time of."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = cgroups.limits().cores
+    return here if allowed is None else min(here, max(1, round(allowed)))
+
+
+def memory_bytes() -> int:
+    """Memory that this process may use at most."""
+    here_bytes = psutil.virtual_memory().total
+    allowed_bytes = cgroups.limits().memory_bytes
+    return here_bytes if allowed_bytes is None else min(here_bytes, allowed_bytes)
 
 
 def new_request(plan: Plan) -> RunRequested:
@@ -65,6 +78,15 @@ def new_request(plan: Plan) -> RunRequested:
     now = datetime.datetime.now(datetime.UTC)
     run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     return RunRequested(run_id, now.isoformat(timespec="seconds"), plan, environment(Path(plan.storage)))
+
+
+def _cache_below(storage: Path) -> str:
+    """What may serve loads from memory although this system's page cache is dropped; empty if nothing is known to."""
+    with contextlib.suppress(OSError):
+        below = cache_below(storage)
+        if below is not None and not (below.is_dropped and can_drop_caches()):
+            return below.words
+    return ""
 
 
 def _text(value: str) -> str:

@@ -7,17 +7,17 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import AsyncGenerator, Coroutine
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from backends import scratch
 from backends.failures import signal_name, tail
 from backends.host import WORKER_VARIABLES
 from backends.watch import watch
-from state.errors import StorageError, WorkerError
+from state.errors import WorkerError
 from state.events import (
     PROTOCOL_VERSION,
     CancelRun,
@@ -46,6 +46,10 @@ from state.stopping import wants_another_round
 _MAX_IDLE_DEATHS: Final = 2
 #: How long a worker may take to clean up after a cancel before it is killed, and we clean up.
 _CANCEL_S: Final = 30.0
+#: How long killed processes may take to be gone.
+_DEATH_S: Final = 5.0
+#: How long the removal of a dead worker's scratch may take.
+_REMOVE_S: Final = 60.0
 _LINE_BYTES: Final = 64 * 1024 * 1024  # a model's table is one line
 
 
@@ -64,7 +68,7 @@ class Launcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching: asyncio.Task[None] | None = None
         self._deadline: asyncio.Task[None] | None = None
-        self._storage: Path | None = None
+        self._unfinished: RunRequested | None = None
         self._trial_pid: int | None = None
         self._cancelled = asyncio.Event()
         self._ready = False
@@ -122,7 +126,6 @@ class Launcher:
         """
         self._cancelled.clear()
         self._running = True
-        self._storage = Path(request.plan.storage)
         try:
             yield request
             start_s, session, measured = time.monotonic(), reduce(Session(), request), 0
@@ -154,11 +157,14 @@ class Launcher:
             await self.start()
             if self._cancelled.is_set():
                 break
+            self._unfinished = request
             self._send(StartRun(request.run_id, request.plan, tuple(sorted(todo))))
             async with contextlib.aclosing(self._until_end(request)) as events:
                 async for event in events:
                     if isinstance(event, RunInterrupted) and self._cancelled.is_set():
                         break  # killed because somebody said stop
+                    if isinstance(event, RunFinished | RunRefused):
+                        self._unfinished = None  # the worker has removed its scratch
                     yield event
                     match event:
                         case TrialStarted():
@@ -188,16 +194,13 @@ class Launcher:
 
     async def close(self) -> None:
         """End the worker with everything that it started, and remove what it leaves."""
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), _CANCEL_S)
-        await self._bury()
+        await self._bury()  # at once: it may be importing for seconds, and what it leaves is removed as well from here
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self.log.exists() and self.log.stat().st_size == 0:
-            self.log.unlink()
+        with contextlib.suppress(OSError):
+            if self.log.stat().st_size == 0:
+                self.log.unlink()
 
     def kill(self) -> None:
         """Kill the worker's processes now. `run` goes on as after any other death."""
@@ -205,14 +208,22 @@ class Launcher:
             if pid is not None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
+        if self._process is not None and self._pipe is not None:
+            self._spawn(self._let_go(self._process, self._pipe))
 
     # Inside --------------------------------------------------------------------------------------------------------
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """What no task should raise is noted; those that a run cannot go without see to its end themselves."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._note("".join(traceback.format_exception(error)))
 
     def _send(self, command: Command) -> None:
         if self._process is not None and self._process.stdin is not None:
@@ -233,9 +244,18 @@ class Launcher:
                 events.put_nowait(event)
         except (msgspec.DecodeError, ValueError) as error:
             what = f"the worker sent what is no message ({error})"
-        await self._bury()
-        status = await process.wait()
-        if not what:
+        except Exception as error:  # whoever waits for its events must learn that there are no more
+            what = f"the worker can no longer be followed ({error!r})"
+            self._note("".join(traceback.format_exception(error)))
+        try:
+            if self._process is process:  # nobody else has buried it, and it is not the next one
+                await self._bury()
+        except Exception:
+            self._note(traceback.format_exc())
+        status = await _status_within(process, _DEATH_S)
+        if not what and status is None:
+            what = "the worker process cannot even be killed: it waits for the storage or another device"
+        elif not what and status is not None:
             name = signal_name(-status) if status < 0 else f"exit status {status}"
             when = " during this trial" if self._trial_pid is not None else ""
             what = f"the worker process died{when} ({name})"
@@ -255,6 +275,7 @@ class Launcher:
                         sampling = watch(event.trial, event.pid, operation, device, self._events.put_nowait)
                         self._watching = self._spawn(sampling)
                     case TrialFinished() | TrialFailed() | RunInterrupted():
+                        self._trial_pid = None
                         self._stop_watching()
                 yield event
                 if isinstance(event, RunFinished | RunRefused | RunInterrupted):
@@ -266,7 +287,6 @@ class Launcher:
                 self._deadline = None
 
     def _stop_watching(self) -> None:
-        self._trial_pid = None
         if self._watching is not None:
             self._watching.cancel()
             self._watching = None
@@ -276,31 +296,64 @@ class Launcher:
         await asyncio.sleep(time_s)
         self.kill()
 
+    async def _let_go(self, process: asyncio.subprocess.Process, pipe: asyncio.ReadTransport) -> None:
+        """Listen no longer to a worker that was killed and lives on, because a storage that has died keeps it."""
+        if await _status_within(process, _DEATH_S) is None:
+            pipe.close()
+
     async def _bury(self) -> None:
-        """Make sure that the worker is dead, and remove the scratch that it could not."""
+        """Make sure that the worker is dead, and remove the scratch that it could not.
+
+        Neither is waited for without end: a storage that has died may never answer, and keeps whoever waits for it.
+        """
         process, pipe = self._process, self._pipe
         if process is None:
             return
         self.kill()
-        self._process = self._pipe = None  # before the first await: nobody shall bury it twice
-        await process.wait()
+        self._process = self._pipe = self._trial_pid = None  # before the first await: nobody shall bury it twice
+        await _status_within(process, _DEATH_S)
         if pipe is not None:
             pipe.close()
-        pid = process.pid
-        if self._storage is not None:
-            for orphan in await asyncio.to_thread(scratch.orphans, self._storage):
-                if orphan.owner.pid == pid and not orphan.owner.foreign:
-                    try:
-                        await asyncio.to_thread(scratch.remove, orphan.folder)
-                    except StorageError as error:  # the run goes on; the doctor will find it
-                        self._note(str(error))
+        if self._unfinished is not None:
+            request, self._unfinished = self._unfinished, None
+            await self._remove_scratch(request)
+
+    async def _remove_scratch(self, request: RunRequested) -> None:
+        """Remove what a dead worker has left of a run. The run goes on where that fails; the doctor will find it."""
+        arguments = ("-P", "-m", "backends.scratch", request.plan.storage, request.run_id)
+        try:
+            with self.log.open("ab") as log:
+                removal = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    *arguments,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,  # a second Ctrl-C, or a closed terminal, must not leave the files
+                )
+            await asyncio.wait_for(removal.wait(), _REMOVE_S)
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                removal.kill()
+            self._note(f"{request.plan.storage} was not cleaned up within {_REMOVE_S:g} s")
+        except OSError as error:
+            self._note(f"{request.plan.storage} was not cleaned up: {error}")
 
     def _note(self, text: str) -> None:
         with contextlib.suppress(OSError), self.log.open("a") as log:
             print(text, file=log)
 
     def _log_tail(self) -> str:
-        return tail(self.log.read_text(errors="replace")) if self.log.exists() else ""
+        with contextlib.suppress(OSError):
+            return tail(self.log.read_text(errors="replace"))
+        return ""
+
+
+async def _status_within(process: asyncio.subprocess.Process, time_s: float) -> int | None:
+    """The status of a process that ends in time; None if it does not."""
+    with contextlib.suppress(TimeoutError):
+        return await asyncio.wait_for(process.wait(), time_s)
+    return None
 
 
 def _may_be_measured(session: Session, trial: int) -> bool:

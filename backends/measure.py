@@ -23,27 +23,25 @@ import torch
 
 from backends import memory_at_hand, pagecache
 from backends.arena import Arena
+from backends.cold_proof import is_emptied, prove
 from backends.counters import Meter, io_counters, moved_bytes
 from backends.given import Given
 from backends.methods.base import AsynchronousMethod, Method
 from backends.nesting import NestedStateDict, flatten, nest
 from backends.pagecache import Residency
 from backends.raw import form_of
+from backends.scratch import neighbours
 from backends.storage import sync_path, sync_tree, tree_size
 from backends.tensors import StateDict, VerificationError, verify
 from state.errors import UnavailableError
 from state.events import Phase
 from state.plan import Operation, Plan
-from state.run import CacheState, LoadResult, MemoryState, SaveResult
+from state.run import LoadResult, MemoryState, SaveResult
 from state.units import format_bytes
 
 #: Called at the start of each phase with its name and the bytes moved so far.
 Report = Callable[[Phase, int], None]
 
-#: A cold load whose device delivered less than this share of the checkpoint was served from somewhere else. Stored
-#: pages are read whole, so an honest load delivers more than the files' sizes, not less. And a warm load to which the
-#: device delivered more than the rest was not warm to its end.
-_DELIVERED_SHARE: Final = 0.9
 _EVICT_TRIES: Final = 5
 
 
@@ -164,6 +162,7 @@ class Trial(ABC):
             self._spec(),
             stages_s=self._stages_s,
             settled=settled,
+            disturbed_by=neighbours(folder.parent),
             stall_s=self._stall_s,
             parts_s=self._parts_s(),
             memory=memory,
@@ -198,7 +197,8 @@ class Trial(ABC):
         with self._stage("verify"):
             self._report("verify", 0)
             self._verify(folder)
-        cache = prove(stored_bytes, residency, cost.device_read_bytes)
+        emptied = is_emptied(folder, caches_dropped=caches_dropped)
+        cache = prove(stored_bytes, residency, cost.device_read_bytes, below_emptied=emptied)
         resident_bytes = residency.resident_bytes if residency else None
         return LoadResult(
             loaded_s,
@@ -208,6 +208,7 @@ class Trial(ABC):
             cost,
             stages_s=self._stages_s,
             settled=settled,
+            disturbed_by=neighbours(folder.parent),
             spec=self._spec(),
             parts_s=self._parts_s(),
             memory=memory,
@@ -372,25 +373,3 @@ def refuse_mapped(loaded: StateDict, folder: Path) -> None:
     for name, tensor in loaded.items():
         if any(form_of(tensor, name).address in addresses for addresses in mapped):
             raise VerificationError(f"tensor {name[:80]!r} is still mapped from the checkpoint, not loaded")
-
-
-def prove(stored_bytes: int, residency: Residency | None, device_read_bytes: int | None) -> CacheState:
-    """What can be said of the page cache before a load.
-
-    Args:
-        stored_bytes: Size of the checkpoint's files.
-        residency: How much of it was in memory as mincore saw it; None if it could not.
-        device_read_bytes: What the device delivered during the load; None if nobody counted.
-
-    Returns:
-        ``cold`` only if nothing was in memory and the device delivered it all; ``warm`` only if everything was in
-        memory and the device delivered next to nothing; ``unknown`` for anything between, and where the two
-        witnesses disagree.
-    """
-    if residency is None or device_read_bytes is None:
-        return "unknown"
-    if residency.resident_bytes == 0 and device_read_bytes >= _DELIVERED_SHARE * stored_bytes:
-        return "cold"
-    if residency.resident_bytes == residency.total_bytes and device_read_bytes <= (1 - _DELIVERED_SHARE) * stored_bytes:
-        return "warm"
-    return "unknown"

@@ -8,7 +8,7 @@ import msgspec
 
 from backends.arena import Arena
 from backends.children import Emit, Patience
-from backends.failures import describe_exception
+from backends.failures import describe_exception, is_full, storage_failure
 from backends.storage import room
 from state.errors import RequestError, UnavailableError
 from state.events import (
@@ -320,10 +320,13 @@ class Runner:
                 )
                 emit(TrialFinished(number, measured.save(folder) if is_save else measured.load(folder)))
             except Exception as error:
-                emit(TrialFailed(number, describe_exception(error)))
+                emit(TrialFailed(number, describe_exception(error, self._folder if is_save else None)))
+                self._ask_storage(emit)
 
         def on_event(event: WorkerEvent) -> None:
             nonlocal ended
+            if isinstance(event, RunRefused):
+                raise RefusedError(event.failure)
             if isinstance(event, TrialFinished) and isinstance(event.result, SaveResult):
                 self._stored[trial.method] = event.result.stored_bytes
             ended = ended or isinstance(event, TrialFinished | TrialFailed)
@@ -338,8 +341,15 @@ class Runner:
         )
         if not ended:
             self._host.emit(TrialFailed(number, failure or Failure("ended without a result", "see the log")))
+            self._host.do(self._ask_storage, self._stalls, on_event)
         if not is_save or trial.method not in self._stored:
             self._delete(number, folder)
+
+    def _ask_storage(self, emit: Emit) -> None:
+        """End the run if its storage is gone, since all other trials would fail, too. For a child."""
+        gone = storage_failure(self._folder)
+        if gone is not None and not is_full(gone):
+            emit(RunRefused(msgspec.structs.replace(gone, ours=True)))
 
     def _delete(self, number: int, folder: Path) -> None:
         """Delete the checkpoint, timed; what cannot be deleted is left for the removal of the scratch folder."""

@@ -14,6 +14,7 @@ from typing import Final
 
 import psutil
 
+from backends import cgroups
 from state.environment import FileSystem
 from state.errors import StorageError
 from state.needs import Room
@@ -29,6 +30,8 @@ def user_path(text: str) -> Path:
     Raises:
         StorageError: If there is no such user.
     """
+    if not text.strip() or "\0" in text:
+        raise StorageError("the storage has no name", "give a folder with --storage")
     try:
         return Path(text).expanduser()
     except RuntimeError:
@@ -42,12 +45,16 @@ def check_storage(folder: Path) -> Path:
         StorageError: If it is missing, no folder, or not writable.
     """
     try:
-        exists = folder.exists()
-    except OSError:  # a name that is too long
-        exists = False
-    if not exists:
-        raise StorageError(f"the storage folder {folder} does not exist", "create it or choose another --storage")
-    if not folder.is_dir():
+        is_folder = stat.S_ISDIR(folder.stat().st_mode)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise StorageError(
+                f"the storage folder {folder} does not exist", "create it or choose another --storage"
+            ) from None
+        raise StorageError(
+            f"the storage folder {folder} cannot be reached ({error.strerror})", "choose another --storage"
+        ) from None
+    if not is_folder:
         raise StorageError(f"the storage {folder} is not a folder", "choose a folder with --storage")
     try:
         # Asking is not enough: root may write everywhere except on a read-only file system.
@@ -71,29 +78,11 @@ def room(folder: Path) -> Room:
     return Room(shutil.disk_usage(folder).free, files, available_memory_bytes())
 
 
-def available_memory_bytes(cgroups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """Memory that this process may still take: what the machine has, and what its control groups leave it.
-
-    Args:
-        cgroups: Where control groups (version 2) are mounted.
-        own: The file that names this process's group.
-    """
+def available_memory_bytes() -> int:
+    """Memory that this process may still take: what the machine has, and what its control groups leave it."""
     available_bytes = psutil.virtual_memory().available
-    try:
-        groups = [line.removeprefix("0::/") for line in own.read_text().splitlines() if line.startswith("0::/")]
-    except OSError:
-        return available_bytes
-    for group in groups:
-        for folder in (cgroups / group, *(cgroups / group).parents):
-            with contextlib.suppress(OSError, ValueError):  # a group without a limit says "max"
-                limit_bytes = int((folder / "memory.max").read_text())
-                counts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-                # The page cache counts against the limit, and what is not in use of it can be taken back.
-                used_bytes = int((folder / "memory.current").read_text()) - int(counts.get("inactive_file", 0))
-                available_bytes = min(available_bytes, max(0, limit_bytes - used_bytes))
-            if folder == cgroups:
-                break
-    return available_bytes
+    left_bytes = cgroups.limits().left_bytes
+    return available_bytes if left_bytes is None else min(available_bytes, left_bytes)
 
 
 def filesystem_of(folder: Path) -> FileSystem:
@@ -108,17 +97,21 @@ def filesystem_of(folder: Path) -> FileSystem:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Every regular file below `folder`."""
+    """Every regular file below `folder`, but for those that go away while somebody looks."""
     for parent, _, names in os.walk(folder):
         for name in names:
             path = Path(parent, name)
-            if stat.S_ISREG(path.lstat().st_mode):
-                yield path
+            with contextlib.suppress(FileNotFoundError):
+                if stat.S_ISREG(path.lstat().st_mode):
+                    yield path
 
 
 def tree_size(folder: Path) -> tuple[int, int]:
     """Bytes (as files end, not as blocks are allotted) and number of the files below `folder`."""
-    sizes = [path.stat().st_size for path in files_below(folder)]
+    sizes = []
+    for path in files_below(folder):
+        with contextlib.suppress(FileNotFoundError):
+            sizes.append(path.stat().st_size)
     return sum(sizes), len(sizes)
 
 

@@ -13,12 +13,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
-from backends import children, scratch
+from backends import children
 from backends.children import ChildKilledError, Emit, LineReader, Patience
 from backends.failures import describe_exit, oom_kills, tail
 from backends.methods import registry
 from backends.runner import ModelCache, RefusedError, Runner
+from backends.scratch import Scratch
 from backends.storage import check_storage
 from state.errors import CkptTuiError
 from state.events import (
@@ -35,6 +37,9 @@ from state.events import (
     encode,
 )
 from state.run import Failure
+
+#: How long the removal of a run's files may take.
+_REMOVE_S: Final = 60.0
 
 
 class CancelledError(Exception):
@@ -118,24 +123,40 @@ class Worker:
 
     def _run(self, command: StartRun) -> None:
         try:
-            folder = scratch.create(check_storage(Path(command.plan.storage)), command.run_id)
+            scratch = Scratch.create(check_storage(Path(command.plan.storage)), command.run_id)
         except CkptTuiError as error:
             self.emit(RunRefused(Failure(error.what, error.do)))
             return
         end: Event = RunFinished(cancelled=False)
         registry.preload(command.plan.methods)
         try:
-            Runner(self, self._models, command, folder).run()
+            Runner(self, self._models, command, scratch.folder).run()
         except CancelledError:
             end = RunFinished(cancelled=True)
         except RefusedError as error:
             end = RunRefused(error.failure)
         finally:
-            try:
-                scratch.remove(folder)
-            except CkptTuiError as error:  # the results are worth more than a clean disk; the doctor will find it
-                print(error, file=sys.stderr)
+            self._remove(scratch)
         self.emit(end)
+
+    def _remove(self, scratch: Scratch) -> None:
+        """Remove a scratch folder, in a child: a storage that has died keeps whoever asks it for anything.
+
+        The results are worth more than a clean disk: what is left, the doctor will find.
+        """
+
+        def remove(_: Emit) -> None:
+            try:
+                scratch.remove()
+            except CkptTuiError as error:
+                print(error, file=sys.stderr)
+
+        pid, read_fd = children.fork(remove, close_fds=(self._events_fd,))
+        os.close(read_fd)
+        if children.status_within(pid, _REMOVE_S) is None:
+            children.kill(pid)
+            print(f"{scratch.folder} was not removed within {_REMOVE_S:g} s", file=sys.stderr)
+        scratch.let_go()
 
     def _read_commands(self) -> None:
         lines = self._commands.read()

@@ -14,7 +14,6 @@ from state.units import format_bytes, format_seconds
 
 _IN_MEMORY = {"tmpfs", "ramfs", "devtmpfs"}
 _LAYERED = {"overlay", "aufs", "fuse-overlayfs"}
-_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph", "glusterfs", "lustre", "beegfs", "fuse.sshfs"}
 _COMPRESSING = {"zfs", "squashfs", "erofs"}
 _SYNC_KILLERS = ("eatmydata", "nosync", "libnosync", "nofsync")
 SMALL_MODEL_BYTES = 30 * 10**6
@@ -54,7 +53,7 @@ def advice(
         sentences.append(f"{where}: this measures memory, not a disk. Choose a --storage folder on the disk you use.")
     if filesystem.type in _LAYERED:
         sentences.append(f"{where}, a layered file system: a mounted volume gives the disk's own numbers.")
-    if filesystem.type in _NETWORK:
+    if filesystem.is_network:
         sentences.append(f"{where}, a network file system: server and network are part of every number.")
     compress = any(option.startswith("compress") for option in filesystem.options)
     if filesystem.type in _COMPRESSING or compress:
@@ -79,6 +78,11 @@ def advice(
             f"{format_bytes(missing_bytes)} were missing), so their times may have the wait for it in them. Close "
             "other programs, or choose a smaller --size."
         )
+    if plan.cache == "cold" and environment.cache_below:
+        sentences.append(
+            f"{environment.storage} is on {environment.cache_below}: no load can be proven cold. Choose a --storage "
+            "folder on a disk of this machine."
+        )
     kept = any(isinstance(result, LoadResult) and not result.caches_dropped for result in results)
     if plan.cache == "cold" and (kept or not environment.can_drop_caches):
         sentences.append(
@@ -95,6 +99,12 @@ def advice(
         sentences.append(
             f"The disk was not quiet before {unsettled} of {len(results)} trials: other programs write to it, and "
             "share in these times."
+        )
+    if others := sorted({run_id for result in results for run_id in result.disturbed_by}):
+        count = sum(bool(result.disturbed_by) for result in results)
+        sentences.append(
+            f"{', '.join(others)} went on beside {count} of {len(results)} trials on the same file system: the times "
+            "of both are worth little. Run one after the other."
         )
     return tuple(sentences)
 

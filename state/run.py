@@ -54,6 +54,7 @@ class SaveResult(msgspec.Struct, frozen=True, tag="save"):
         spec: What the method was told to do, in its own terms.
         stages_s: Time of each stage around the clock: warm-up, settle, measure and so on.
         settled: Whether the disk was quiet before the clock started.
+        disturbed_by: Other runs that went on beside it on the same file system.
         delete_s: Time to delete the checkpoint afterwards, or None before that happened.
         stall_s: Until the training loop could have gone on and changed the tensors, which it then did to some of them;
             None for a method that does not let it, whose stall is the whole save.
@@ -70,6 +71,7 @@ class SaveResult(msgspec.Struct, frozen=True, tag="save"):
     spec: dict[str, Any]
     stages_s: dict[str, float] = {}
     settled: bool = True
+    disturbed_by: tuple[str, ...] = ()
     delete_s: float | None = None
     stall_s: float | None = None
     parts_s: dict[str, float] = {}
@@ -93,6 +95,7 @@ class LoadResult(msgspec.Struct, frozen=True, tag="load"):
         cost: Processor, memory and device traffic.
         stages_s: Time of each stage around the clock.
         settled: Whether the disk was quiet before the clock started.
+        disturbed_by: Other runs that went on beside it on the same file system.
         spec: What the limit's reader chose; of a method a ``note`` at most, since its save says the rest.
         parts_s: As of a save.
         memory: As of a save.
@@ -106,6 +109,7 @@ class LoadResult(msgspec.Struct, frozen=True, tag="load"):
     cost: Cost
     stages_s: dict[str, float] = {}
     settled: bool = True
+    disturbed_by: tuple[str, ...] = ()
     spec: dict[str, Any] = {}
     parts_s: dict[str, float] = {}
     memory: MemoryState = "unknown"

@@ -3,11 +3,19 @@
 import errno
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from backends.failures import LOG_TAIL_LINES, describe_exception, describe_exit, oom_kills
+from backends.failures import (
+    LOG_TAIL_LINES,
+    describe_exception,
+    describe_exit,
+    is_full,
+    oom_kills,
+    storage_failure,
+)
 from state.errors import ModelError
 
 FULL, NO_MEMORY = "the storage is full", "out of memory"
@@ -22,6 +30,20 @@ EXCEPTIONS: list[tuple[BaseException, str]] = [
     (OSError(errno.EDQUOT, "full"), FULL),
     (ValueError("RESOURCE_EXHAUSTED: Error writing: [OS error 28: No space left on device]"), FULL),
     (RuntimeError("PytorchStreamWriter failed: Disk quota exceeded"), FULL),
+    (RuntimeError("I/O error: No space left on device (os error 28)"), FULL),
+    (OSError(errno.EROFS, "Read-only file system"), "the storage has become read-only"),
+    (
+        ValueError("UNKNOWN: Error opening file: [OS error 30: Read-only file system]"),
+        "the storage has become read-only",
+    ),
+    (OSError(errno.EIO, "Input/output error"), "the storage fails (Input/output error)"),
+    (RuntimeError("pwrite: Input/output error"), "the storage fails (Input/output error)"),
+    (OSError(errno.ENOTCONN, "x"), "the storage fails (Transport endpoint is not connected)"),
+    (OSError(errno.ESTALE, "x"), "the storage fails (Stale file handle)"),
+    (OSError(errno.EMFILE, "Too many open files"), "too many files are open at once"),
+    (ValueError("INTERNAL: [OS error 24: Too many open files]"), "too many files are open at once"),
+    (OSError(errno.EFBIG, "File too large"), "a file is larger than it may be here"),
+    (RuntimeError("can't start new thread"), "no further thread or process may be started"),
     (MemoryError(), NO_MEMORY),
     (OutOfMemoryError("CUDA out of memory."), "out of GPU memory"),
     (
@@ -51,6 +73,41 @@ def test_an_exception_becomes_a_sentence_with_its_traceback(error: BaseException
     assert failure.do == "choose one" if what == "no model" else failure.do
     assert "raise error" in failure.log
     assert 3 <= len(failure.log.splitlines()) <= LOG_TAIL_LINES
+
+
+def test_the_cause_counts_where_an_exception_hides_it() -> None:
+    hidden = RuntimeError("the writer is in a bad state")
+    hidden.__cause__ = OSError(errno.ENOSPC, "full")
+    assert describe_exception(hidden).what == FULL
+
+
+@pytest.mark.parametrize(
+    ("code", "what"),
+    [
+        (errno.ENOSPC, FULL),
+        (errno.EROFS, "the storage has become read-only"),
+        (errno.ENOENT, "the storage is not there any more"),
+        (errno.ENOTDIR, "the storage is not there any more"),
+        (errno.EACCES, "the storage may not be written any more"),
+        (errno.EIO, "the storage fails (Input/output error)"),
+        (errno.ESTALE, "the storage fails (Stale file handle)"),
+        (errno.EBADMSG, "the storage fails (Bad message)"),
+    ],
+)
+def test_where_a_library_does_not_say_what_the_system_said_the_storage_is_asked(
+    code: int, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = RuntimeError("[enforce fail at inline_container.cc:659] . unexpected pos 64 vs 0")
+    assert describe_exception(hidden, tmp_path).what.startswith("RuntimeError: [enforce fail")
+
+    def refuse(**_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    assert describe_exception(hidden, tmp_path).what == what
+    failure = storage_failure(tmp_path)
+    assert failure is not None
+    assert is_full(failure) == (what == FULL)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import torch
 from backends import scratch
 from backends.host import new_request
 from backends.launcher import Launcher
+from backends.methods import registry
 from state.events import (
     CheckpointDeleted,
     Event,
@@ -31,10 +32,12 @@ from state.events import (
     RunRefused,
     RunRequested,
     Sampled,
+    TrialFailed,
+    TrialFinished,
     TrialStarted,
     WorkerReady,
 )
-from state.plan import LIMIT, SIX, Plan
+from state.plan import LIMIT, SIX, Plan, schedule
 from state.results import method_results
 from state.run import FINAL, LoadResult, SaveResult
 from tests.backends.runs import family, gone, measure, scratch_folders, statuses, wait_until
@@ -270,12 +273,11 @@ def test_a_trial_that_takes_longer_than_allowed_is_killed(plan: Plan, faulty_met
     assert_clean(plan)
 
 
-def test_a_scratch_folder_that_cannot_be_removed_costs_no_result(plan: Plan, faulty_methods: None) -> None:
+def test_a_method_that_deletes_the_marker_costs_no_result_and_leaves_nothing(plan: Plan, faulty_methods: None) -> None:
     run, events = measure(with_methods(plan, "loses-marker", "pytorch"))
     assert statuses(run) == {"loses-marker": DONE, "pytorch": DONE}
     assert events[-1] == RunFinished(cancelled=False)
-    (left,) = scratch_folders(Path(plan.storage))
-    shutil.rmtree(left)
+    assert_clean(plan)
 
 
 def test_what_a_trial_started_dies_with_it(plan: Plan, faulty_methods: None) -> None:
@@ -486,12 +488,14 @@ def small_disk(tmp_path: Path) -> object:
     folder.mkdir()
     with image.open("wb") as file:
         file.truncate(48 << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
-    mounted = subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True, text=True, check=False)
+    subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-F", image], check=True)
+    command = ["mount", "-o", "loop,errors=remount-ro", str(image), str(folder)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
     if mounted.returncode:
         pytest.skip(f"mounting is not permitted here: {mounted.stderr.strip()}")
     yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+    if folder.is_mount():  # a test may have taken it away
+        subprocess.run(["umount", "-l", folder], check=True)
 
 
 def test_a_disk_that_fills_up_during_a_save_is_a_row_with_a_reason(
@@ -504,6 +508,54 @@ def test_a_disk_that_fills_up_during_a_save_is_a_row_with_a_reason(
     assert failure is not None
     assert failure.what == "the storage is full"
     assert_clean(plan)
+
+
+def test_a_disk_that_gets_full_in_the_middle_of_a_save_is_told_as_that_by_every_method(
+    plan: Plan, small_disk: Path
+) -> None:
+    methods = tuple(name for name, entry in registry.entries().items() if entry.unavailable is None)
+    plan = Plan(model=plan.model, storage=str(small_disk), repeats=1, methods=methods)
+    trials, hog = schedule(plan), small_disk / "hog"
+
+    def crowd(launcher: Launcher, event: Event) -> None:
+        if isinstance(event, TrialStarted) and trials[event.trial].operation == "save":
+            with hog.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(small_disk).free - (300 << 10))
+        elif isinstance(event, TrialFailed | TrialFinished):
+            hog.unlink(missing_ok=True)
+
+    run, _ = measure(plan, act=crowd)
+    saves = {r.trial.method: r.failure.what for r in run.records if r.failure and r.trial.operation == "save"}
+    assert saves.keys() == {*methods, LIMIT}
+    assert set(saves.values()) == {"the storage is full"}, saves
+    assert_clean(plan)
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("umount -l {folder}", "the storage is not there any more"),
+        ("echo lost > /sys/fs/ext4/{device}/trigger_fs_error", "the storage has become read-only"),
+    ],
+    ids=["vanishes", "becomes read-only"],
+)
+def test_a_storage_that_goes_away_ends_the_run_with_its_sentence_and_what_was_measured(
+    command: str, what: str, plan: Plan, faulty_methods: None, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = subprocess.run(["findmnt", "-no", "SOURCE", small_disk], capture_output=True, text=True, check=True)
+    device = Path(source.stdout.strip()).name
+    if "trigger" in command and not Path(f"/sys/fs/ext4/{device}/trigger_fs_error").exists():
+        pytest.skip("this kernel has no way to report a false error of ext4")
+    monkeypatch.setenv("LOSE_STORAGE", command.format(folder=small_disk, device=device))
+    plan = Plan(model=plan.model, storage=str(small_disk), repeats=2, methods=("pytorch", "loses-storage"), seed=1)
+    run, events = measure(plan)
+    assert isinstance(events[-1], RunRefused)
+    assert run.status == "refused"
+    assert run.refusal is not None
+    assert (run.refusal.what, run.refusal.ours) == (what, True)
+    failure = run.of("loses-storage", "save")[0].failure
+    assert failure is not None
+    assert failure.what == what
 
 
 def test_a_disk_that_is_too_small_is_refused_with_figures(plan: Plan, small_disk: Path) -> None:

@@ -13,17 +13,17 @@ import torch
 
 from backends import memory_at_hand, pagecache
 from backends.arena import Arena
-from backends.measure import MethodTrial, check_device_memory, prove
+from backends.measure import MethodTrial, check_device_memory
 from backends.methods.base import AsynchronousMethod, Method
 from backends.methods.pytorch import FILE_NAME, PyTorch
 from backends.methods.registry import create
-from backends.pagecache import Residency, can_drop_caches, evict, residency
+from backends.pagecache import can_drop_caches, evict, residency
 from backends.storage import files_below
 from backends.tensors import StateDict, VerificationError
 from backends.testing.samples import in_an_arena
 from state.errors import UnavailableError
 from state.plan import Cache, Durability, Memory, Operation, Plan
-from state.run import CacheState, LoadResult, SaveResult
+from state.run import LoadResult, SaveResult
 from tests.backends.samples import folder_on_disk
 
 #: One file, many files, a codec, a few large files. That a trial measures every method is up to the conformance suite.
@@ -309,26 +309,6 @@ def test_nothing_looks_at_the_files_between_dropping_the_caches_and_the_clock(
     bench.save(state)
     bench.load(state)
     assert calls[-2:] == ["residency", "drop_caches"], "looking brings back directory entries and inodes"
-
-
-#: What is proven -> (bytes of the files, how much is resident of how many pages, how much the device delivered).
-WITNESSES: dict[CacheState, list[tuple[int, tuple[int, int] | None, int | None]]] = {
-    "cold": [(1000, (0, 4096), 1000), (1000, (0, 4096), 4096), (1000, (0, 4096), 900)],
-    "warm": [(1000, (4096, 4096), 0), (4096, (4096, 4096), 409)],
-    "unknown": [
-        *[(1000, (0, 4096), 899), (1000, (0, 4096), 0), (5000, (4096, 8192), 0), (5000, (4096, 8192), 5000)],
-        *[(4096, (4096, 4096), 4096), (8190, (8192, 12288), 0)],
-        *[(1000, None, 1000), (1000, (0, 4096), None), (1000, (4096, 4096), None), (1000, None, None)],
-    ],
-}
-
-
-@pytest.mark.parametrize(("state", "witnesses"), [(state, it) for state, them in WITNESSES.items() for it in them])
-def test_a_cache_is_proven_only_if_all_witnesses_agree(
-    state: CacheState, witnesses: tuple[int, tuple[int, int] | None, int | None]
-) -> None:
-    stored_bytes, seen, device_read_bytes = witnesses
-    assert prove(stored_bytes, Residency(*seen) if seen else None, device_read_bytes) == state
 
 
 def asked_for(bench: "Bench", state: StateDict, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from backends.storage import (
-    available_memory_bytes,
     check_storage,
     files_below,
     filesystem_of,
     preallocate,
     sync_tree,
     tree_size,
+    user_path,
 )
 from state.errors import StorageError
 
@@ -57,6 +57,38 @@ def test_what_is_no_folder_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         check_storage(tmp_path / name)
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["", " ", "\t\n", "a\0b"])
+def test_a_storage_without_a_name_is_refused(name: str) -> None:
+    with pytest.raises(StorageError, match="has no name"):
+        user_path(name)
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ENOTCONN, errno.EIO, errno.ENAMETOOLONG])
+def test_a_storage_that_may_not_be_entered_or_fails_is_not_called_missing(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "stat", fail)
+    with pytest.raises(StorageError, match="cannot be reached") as refused:
+        check_storage(tmp_path)
+    assert os.strerror(code) in refused.value.what
+
+
+def test_files_that_go_away_while_somebody_counts_them_are_not_counted(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = os.walk
+
+    def walk_too_far(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+        for parent, folders, names in walk(folder):
+            yield str(parent), folders, [*names, "gone before it was looked at"]
+
+    monkeypatch.setattr(os, "walk", walk_too_far)
+    assert tree_size(tree) == (21, 3)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(mount: Mount, tmp_path: Path) -> None:
@@ -136,19 +168,3 @@ def test_syncing_a_tree_reaches_every_file_every_folder_and_its_parent(
     assert sorted(synced) == sorted([*folders, *files_below(tree)])
     for path in synced:
         assert path == tree.parent or synced.index(path) < synced.index(path.parent), "the folder went first"
-
-
-def test_the_tightest_control_group_bounds_the_memory_that_is_available(tmp_path: Path) -> None:
-    (tmp_path / "cgroup").write_text("1:cpu:/old\n0::/slice/job\n")
-    job = tmp_path / "fs" / "slice" / "job"
-    job.mkdir(parents=True)
-    machine_bytes = available_memory_bytes(tmp_path / "fs", tmp_path / "missing")
-    assert machine_bytes > 10_000
-    limits = {job: ("max", 300, 100), job.parent: ("1000", 600, 200), tmp_path / "fs": ("5000", 600, 0)}
-    for folder, (limit, used, inactive) in limits.items():
-        (folder / "memory.max").write_text(f"{limit}\n")
-        (folder / "memory.current").write_text(f"{used}\n")
-        (folder / "memory.stat").write_text(f"anon 5\ninactive_file {inactive}\n")
-    assert available_memory_bytes(tmp_path / "fs", tmp_path / "cgroup") == 1000 - (600 - 200)
-    (job.parent / "memory.max").write_text("100")
-    assert available_memory_bytes(tmp_path / "fs", tmp_path / "cgroup") == 0

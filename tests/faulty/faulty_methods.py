@@ -14,7 +14,7 @@ import torch
 
 from backends.methods.base import Method
 from backends.methods.pytorch import PyTorch
-from backends.scratch import MARKER
+from backends.ownership import MARKER
 from backends.tensors import StateDict
 from state.plan import Plan
 
@@ -135,3 +135,10 @@ class LosesMarker(Faulty):
 
     def go_wrong(self, folder: Path) -> None:
         (folder.parent / MARKER).unlink()
+
+
+class LosesStorage(Faulty):
+    """Has the storage go wrong in the middle of a save, by a command that a test has chosen."""
+
+    def go_wrong(self, folder: Path) -> None:
+        subprocess.run(os.environ["LOSE_STORAGE"], shell=True, check=True)

@@ -1,0 +1,73 @@
+"""Memory below the page cache that may hold a checkpoint, where nobody looks and nobody here can empty it.
+
+A load is cold only if no memory of this system served it. A server's or a host's is no better: what comes from there
+says nothing about a disk.
+"""
+
+import os
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from backends.storage import filesystem_of
+
+_SYS: Final = Path("/sys/dev/block")
+
+
+class CacheBelow(NamedTuple):
+    """What may keep content in memory.
+
+    Attributes:
+        words: What it is, as part of a sentence.
+        is_dropped: Whether dropping all of the page cache empties it.
+    """
+
+    words: str
+    is_dropped: bool
+
+
+def cache_below(folder: Path, sys: Path = _SYS) -> CacheBelow | None:
+    """What lies below the file system of a folder and may keep its content; None if nothing is known to.
+
+    Args:
+        folder: Where checkpoints are.
+        sys: Where the system describes block devices by their numbers.
+    """
+    filesystem = filesystem_of(folder)
+    if filesystem.type.startswith("fuse"):
+        return CacheBelow(f"{filesystem.type}, whose own program may keep files in memory", is_dropped=False)
+    if filesystem.is_network:
+        return CacheBelow(f"{filesystem.type}, whose server may keep files in memory", is_dropped=False)
+    numbers = [folder.stat().st_dev]
+    if (source := Path(filesystem.source)).is_block_device():  # some file systems have numbers of their own
+        numbers.append(source.stat().st_rdev)
+    images = (_image(sys / f"{os.major(number)}:{os.minor(number)}") for number in numbers)
+    if image := next(filter(None, images), None):
+        return CacheBelow(
+            f"a loop device whose image {image} may be in memory", is_dropped=_is_on_a_disk(Path(image), sys)
+        )
+    return None
+
+
+def _is_on_a_disk(image: Path, sys: Path) -> bool:
+    """Whether a file is seen here, and lies where dropping the page cache empties the memory that it is in."""
+    if not image.is_file() or filesystem_of(image.parent).type in ("tmpfs", "ramfs", "devtmpfs"):
+        return False
+    below = cache_below(image.parent, sys)
+    return below is None or below.is_dropped
+
+
+def _image(device: Path) -> str:
+    """The file behind a device, or behind one that it is made of, if it is read through the page cache."""
+    loop = device / "loop"
+    try:
+        if (loop / "dio").read_text().strip() == "0":
+            return (loop / "backing_file").read_text().strip()
+        return ""
+    except OSError:
+        pass
+    if (device / "partition").exists():
+        return _image(device.resolve().parent)
+    try:
+        return next(filter(None, map(_image, (device / "slaves").iterdir())), "")
+    except OSError:
+        return ""
