@@ -1,0 +1,1 @@
+"""The explorer in a browser, for those who have the address that `ckpt-tui serve` prints."""
