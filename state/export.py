@@ -26,6 +26,7 @@ from state.results import MethodResult, OperationSummary, method_results
 from state.run import SCHEMA_VERSION, Failure, Limits, LoadResult, Run, RunStatus, SaveResult, TrialRecord
 from state.statistics import half_width, improvement
 from state.units import (
+    counted,
     format_bytes,
     format_change,
     format_factor,
@@ -411,7 +412,7 @@ def state_words(result: MethodResult) -> str:
 
 def rounds_words(repeats: int) -> str:
     """``1 round``, ``3 rounds``."""
-    return f"{repeats} {'round' if repeats == 1 else 'rounds'}"
+    return counted(repeats, "round")
 
 
 def settings_line(run: Run) -> str:

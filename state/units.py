@@ -54,6 +54,21 @@ def parse_size(text: str) -> int:
     return size_bytes
 
 
+_WHOLE = re.compile(r"\s*([+-]?[0-9]{1,19})\s*", re.ASCII)
+
+
+def parse_whole(text: str) -> int:
+    """Read a whole number, in the digits that every program reads.
+
+    Raises:
+        UnitError: If the text is none.
+    """
+    match = _WHOLE.fullmatch(text)
+    if match is None:
+        raise UnitError(f"{text!r} is no whole number", "write the digits 0 to 9 only")
+    return int(match[1])
+
+
 _DURATION = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(s|min|h)?\s*", re.ASCII)
 _DURATION_UNITS = {"s": 1, "min": 60, "h": 3600}
 
@@ -170,3 +185,8 @@ def format_change(share: float) -> str:
 def _percent_digits(share: float) -> int:
     """How many digits after the point it takes to tell a share from none and from all; none where three do not."""
     return next((digits for digits in range(4) if abs(float(f"{100 * share:.{digits}f}")) not in (0, 100)), 0)
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 method``, ``3 methods``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

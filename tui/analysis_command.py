@@ -11,7 +11,7 @@ import msgspec
 from state.errors import CkptTuiError, HistoryError, RequestError
 from state.units import parse_share
 from tui.history_command import RUN_REFERENCE, opened_history
-from tui.output import json_format_option, standard_output
+from tui.output import json_format_option, standard_output, tell
 from tui.pieces import Line
 from tui.plan_options import Parsed, make_plan, plan_options
 
@@ -143,7 +143,7 @@ def compare(before: str, after: str, limit: float | None, across: bool, output: 
     if judgement is None:
         return 0
     for sentence in gate_report.sentences(judgement):
-        click.echo(f"ckpt-tui: {sentence}", err=True)
+        tell(f"ckpt-tui: {sentence}")
     return judgement.exit_status
 
 
@@ -171,7 +171,7 @@ def aa(*, pairs: int, quiet: bool, output: str, **options: Any) -> int:
     stopped_by, complete = None, True
     while len(measured) < pairs and stopped_by is None:
         if not quiet:
-            click.echo(f"pair {len(measured) + 1} of {pairs}: two equal runs", err=True)
+            tell(f"pair {len(measured) + 1} of {pairs}: two equal runs")
         before, stopped_by = measure_here(plan, quiet=quiet, history=True)
         if stopped_by is None:
             after, stopped_by = measure_here(plan, quiet=quiet, history=True)
@@ -207,7 +207,7 @@ def _tag(*pair: "Run") -> None:
             for run in pair:
                 kept.tag(run.run_id, TAG)
     except CkptTuiError as error:  # nothing could be kept, which was told; the comparison stands
-        click.echo(f"ckpt-tui: {error}", err=True)
+        tell(f"ckpt-tui: {error}")
 
 
 def _console() -> "tuple[Console, Glyphs]":

@@ -7,16 +7,18 @@ import gc
 import importlib
 import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.dom import DOMNode
+from textual.driver import Driver
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.worker import Worker
@@ -52,6 +54,7 @@ from tui.rows import ASCII, BLOCKS
 from tui.screens.explore import ExploreScreen
 from tui.screens.live import LiveScreen
 from tui.steering import Steering
+from tui.terminal_driver import TerminalDriver
 from tui.themes import THEME_NAMES, THEMES
 
 if TYPE_CHECKING:
@@ -66,6 +69,10 @@ if TYPE_CHECKING:
     from tui.widgets.switch_row import SwitchRow
 
 
+#: How long the end may take when nobody is there any more to see it.
+_HANG_UP_S: Final = 30.0
+
+
 class ExplorerApp(App[None]):
     """The explorer.
 
@@ -75,6 +82,7 @@ class ExplorerApp(App[None]):
         settings: The user's.
         launcher: Of the worker; tests give their own.
         clock: Of the log, likewise.
+        driver_class: What draws; None leaves it to Textual.
     """
 
     TITLE = "ckpt-tui"
@@ -90,8 +98,9 @@ class ExplorerApp(App[None]):
         settings: Settings,
         launcher: "Launcher | None" = None,
         clock: Callable[[], datetime.datetime] = datetime.datetime.now,
+        driver_class: type[Driver] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(driver_class)
         self._entries = entries
         self.explorer = Explorer(plan, tuple(entries), selected=frozenset(plan.methods), groups=groups(entries))
         self._settings = settings
@@ -103,6 +112,7 @@ class ExplorerApp(App[None]):
         self._where = ("", "")
         self._flipped: Switch = "concurrency"
         self._leaving: Question | None = None
+        self._left_for: int | None = None
         self._keeper = Keeper(self._tell_of_history)
         for theme in THEMES.values():
             self.register_theme(theme)
@@ -122,9 +132,11 @@ class ExplorerApp(App[None]):
 
     def on_mount(self) -> None:
         """Listen to signals."""
+        self.app_resume_signal.subscribe(self, self._repaint)
         loop = asyncio.get_running_loop()
         with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread, as under a test's driver
-            loop.add_signal_handler(signal.SIGTERM, lambda: self.run_worker(self.leave()))
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, self._leave_for, number)
             loop.add_signal_handler(signal.SIGHUP, lambda: self.run_worker(self._leave_a_dead_terminal()))
 
     @on(ExploreScreen.Filled)
@@ -134,7 +146,8 @@ class ExplorerApp(App[None]):
         gc.freeze()
         gc.enable()
         self._driving = self.run_worker(self._steering.steer())
-        self.run_worker(asyncio.to_thread(importlib.import_module, "scipy.special"))  # before a third round needs it
+        # Before a third round needs it; the end does not wait for a thread of this kind.
+        threading.Thread(target=importlib.import_module, args=("scipy.special",), daemon=True).start()
         self._offer_to_remove_leftovers()
 
     # What happens --------------------------------------------------------------------------------------------------
@@ -447,15 +460,30 @@ class ExplorerApp(App[None]):
         self._leaving = Question("Leave?", text, "Stop and leave", "Stay")
         self.push_screen(self._leaving, answer)
 
-    async def leave(self) -> None:
+    async def leave(self, return_code: int = 0) -> None:
         """End everything, and exit."""
+        if self.explorer.running:
+            self.notify("leaving: the trial is stopped and its files are deleted …", timeout=60)
         await self._end()
-        self.exit()
+        self.exit(return_code=return_code)
+
+    def _leave_for(self, number: int) -> None:
+        """Somebody outside wants it to end; asked again, it does not wait for the worker."""
+        if self._left_for is not None:
+            self._steering.kill()
+            self.exit(return_code=128 + number)
+            return
+        self._left_for = number
+        self.run_worker(self.leave(128 + number))
 
     async def _leave_a_dead_terminal(self) -> None:
         """After a hang-up: Textual would wait for ever to write its farewell to a terminal that is gone."""
-        await self._end()
-        os._exit(128 + signal.SIGHUP)
+        if isinstance(self._driver, TerminalDriver):
+            self._driver.hang_up()
+        try:
+            await asyncio.wait_for(self._end(), _HANG_UP_S)
+        finally:
+            os._exit(128 + signal.SIGHUP)
 
     async def _end(self) -> None:
         """End the worker with everything that it started, remove what it leaves, and keep the results."""
@@ -474,9 +502,8 @@ class ExplorerApp(App[None]):
             self._driver.suspend_application_mode()
             os.killpg(0, signal.SIGSTOP)
             # Here it goes on after `fg`; the driver takes the terminal back by itself.
-            self.set_timer(0.1, self._repaint)
 
-    def _repaint(self) -> None:
+    def _repaint(self, _: App[None]) -> None:
         """Everything once more: Textual draws only what changes, but the shell has had the terminal meanwhile."""
         for node in (self.screen, *self.screen.walk_children(Widget)):
             node.refresh()
@@ -487,8 +514,13 @@ class ExplorerApp(App[None]):
         from backends import scratch
         from tui.screens.question import Question
 
-        orphans = await asyncio.to_thread(scratch.orphans, Path(self.explorer.plan.storage))
-        ours = [orphan for orphan in orphans if not orphan.owner.foreign]
+        storage = Path(self.explorer.plan.storage)
+        try:
+            orphans = await asyncio.to_thread(scratch.orphans, storage, everywhere=False)
+        except OSError as error:
+            self._tell(f"! {storage} was not searched for leftovers: {error.strerror}")
+            return
+        ours = [orphan for orphan in orphans if not orphan.doubt]
         if not ours:
             return
         folders = "\n".join(str(orphan.folder) for orphan in ours)

@@ -12,10 +12,11 @@ import termios
 from collections.abc import Iterator
 
 _FAREWELL = b"."
-#: No mouse reports, no pasted brackets, no focus events, plain keys, the main screen, a visible cursor, no colours.
+#: No mouse reports, no pasted brackets, no focus events, plain keys, the main screen, a visible cursor, no colours, and
+#: lines that wrap.
 _RESET = (
-    b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?2004l\x1b[?1004l\x1b[?2048l\x1b[<u"
-    b"\x1b[?1049l\x1b[?25h\x1b[0m"
+    b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?1016l\x1b[?2026l\x1b[?2004l\x1b[?1004l\x1b[?2048l\x1b[<u"
+    b"\x1b[?1049l\x1b[?25h\x1b[0m\x1b[?7h"
 )
 
 

@@ -4,9 +4,6 @@ import asyncio
 import contextlib
 import signal
 
-import click
-from rich.console import Console
-
 from backends.host import new_request
 from backends.launcher import Launcher
 from state.errors import RequestError, WorkerError
@@ -14,7 +11,8 @@ from state.plan import Plan
 from state.run import Run
 from state.session import Session, reduce
 from tui.keeper import Keeper
-from tui.progress import ProgressDisplay
+from tui.output import tell
+from tui.progress import ProgressConsole, ProgressDisplay
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -36,9 +34,9 @@ def measure_here(plan: Plan, *, quiet: bool, history: bool) -> tuple[Run, int | 
     """
     notices: list[str] = []
     keeper = Keeper(notices.append) if history else None
-    run, stopped_by = asyncio.run(_measure(plan, ProgressDisplay(Console(stderr=True), quiet=quiet), keeper))
+    run, stopped_by = asyncio.run(_measure(plan, ProgressDisplay(ProgressConsole(), quiet=quiet), keeper))
     for notice in notices:  # not before the display has left the terminal
-        click.echo(f"ckpt-tui: {notice}", err=True)
+        tell(f"ckpt-tui: {notice}")
     if run.refusal is not None and not run.has_results:
         raise (WorkerError if run.refusal.ours else RequestError)(run.refusal.what, run.refusal.do)
     return run, stopped_by

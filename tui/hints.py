@@ -9,6 +9,7 @@ from state.export import rounds_words
 from state.plan import OPERATIONS
 from state.ranking import Fastest, fastest
 from state.results import method_results
+from state.units import counted
 
 
 def hint(explorer: Explorer, keys: Mapping[str, str]) -> str:
@@ -28,7 +29,7 @@ def hint(explorer: Explorer, keys: Mapping[str, str]) -> str:
         return f"no method is selected: {keys['select']} selects the highlighted one"
     if run is None:
         waiting = " (libraries are still being imported)" if explorer.session.worker == "starting" else ""
-        what = f"{len(explorer.next_methods)} methods, {rounds_words(explorer.plan.repeats)}"
+        what = f"{counted(len(explorer.next_methods), 'method')}, {rounds_words(explorer.plan.repeats)}"
         return f"press {keys['run']}: {what} of saves and loads, first results within seconds{waiting}"
     failed = sum(result.status == "failed" for result in method_results(run))
     outcome = "stopped" if run.status == "cancelled" else f"{failed} failed" if failed else "all verified"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from state.errors import RequestError
-from tui.output import check_files, format_option, standard_output, write_files
+from tui.output import check_files, format_option, standard_output, tell, write_files
 
 if TYPE_CHECKING:
     from state.history import History
@@ -25,7 +25,7 @@ def opened_history() -> "Iterator[History]":
 
     with History() as history:
         if history.notice:
-            click.echo(f"ckpt-tui: {history.notice}", err=True)
+            tell(f"ckpt-tui: {history.notice}")
         yield history
 
 
@@ -109,10 +109,10 @@ def delete(runs: tuple[str, ...], yes: bool) -> int:
             if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()):
                 raise RequestError(f"nobody can be asked whether to delete {listed}", "say so with --yes")
             if not click.confirm(f"Delete {listed} for good?", err=True):
-                click.echo("nothing was deleted", err=True)
+                tell("nothing was deleted")
                 return 0
         kept.delete(run_ids)
-    click.echo(f"deleted {listed}", err=True)
+    tell(f"deleted {listed}")
     return 0
 
 
@@ -149,7 +149,7 @@ def import_(paths: tuple[Path, ...], overwrite: bool) -> int:
                 kept.add(run, overwrite=overwrite)
             except RequestError as error:
                 raise RequestError(f"{path} is not taken in: {error.what}", error.do) from None
-            click.echo(f"took in {run.run_id} from {path}", err=True)
+            tell(f"took in {run.run_id} from {path}")
     return 0
 
 

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from state.errors import CkptTuiError
 from state.events import Event, RunFinished, RunInterrupted, RunRefused, TrialFailed, TrialFinished
 from state.paths import history_file
 from state.run import Run
@@ -52,7 +51,7 @@ class Keeper:
     async def _keep(self, run: Run) -> None:
         try:
             await self.ask(lambda history: history.keep(run))
-        except CkptTuiError as error:  # a run must not fail for that
+        except Exception as error:  # a run must not fail for that, whatever it is
             self._say(f"not kept: {error}")
 
     async def ask(self, question: "Callable[[History], _Answer]") -> _Answer:

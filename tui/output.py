@@ -33,6 +33,14 @@ json_format_option: Final = click.option(
 )
 
 
+def tell(sentence: str) -> None:
+    """Write a line to standard error, if anybody reads it: what is told there is never worth a result."""
+    if sys.stderr is None:  # closed by whoever started us; `print` would take standard output then
+        return
+    with contextlib.suppress(OSError, ValueError):
+        print(sentence, file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
 def standard_output() -> Iterator[None]:
     """For what goes to standard output: it may be full, or its reader may have gone.
@@ -76,8 +84,8 @@ def write_files(run: Run, paths: Sequence[Path], *, overwrite: bool, quiet: bool
             write_export(run, path, overwrite=overwrite)
         except CkptTuiError as error:
             complete = False
-            click.echo(f"ckpt-tui: {error}", err=True)
+            tell(f"ckpt-tui: {error}")
         else:
             if not quiet:
-                click.echo(f"wrote {path}", err=True)
+                tell(f"wrote {path}")
     return complete

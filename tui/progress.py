@@ -1,6 +1,7 @@
 """Live progress of a run on a terminal, drawn from the session alone; a line per trial where there is none."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 
 from rich.console import Console, Group
@@ -23,11 +24,23 @@ _GLYPHS = {"queued": "·", "running": "▶", "done": "✓", "failed": "✗", "ca
 _STYLES = {"queued": "dim", "running": "bold", "done": "green", "failed": "red", "cancelled": "yellow"}
 
 
+class ProgressConsole(Console):
+    """Standard error, whose reader may go away: then it is silent, and the run goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(stderr=True)
+
+    def on_broken_pipe(self) -> None:
+        """Write no more. Rich's own way would end the program, and standard output with it."""
+        self.quiet = True
+
+
 class ProgressDisplay:
     """Shows one run while it goes on.
 
     Args:
-        console: Where to draw; a live table if it is a terminal, else plain lines.
+        console: Where to draw: a live table on a terminal that can move its cursor, else plain lines, which are what
+            the logs of CI and of editors can keep.
         quiet: Show nothing at all.
     """
 
@@ -35,11 +48,13 @@ class ProgressDisplay:
         self._console = console
         self._quiet = quiet
         self._session = Session()
+        # Not what rich takes for a terminal: FORCE_COLOR asks for colours and not for a cursor that moves.
+        self._live = console.file.isatty() and not console.is_dumb_terminal and not os.environ.get("CI")
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
         """Draw while the body runs, and leave the terminal without a trace."""
-        if self._quiet or not self._console.is_terminal:
+        if self._quiet or not self._live:
             yield
             return
         live = Live(
@@ -64,7 +79,7 @@ class ProgressDisplay:
         lines: tuple[str, ...] = ()
         if isinstance(event, RunRequested) and session.run is not None:
             lines = tuple(f"! {sentence}" for sentence in session.run.advice)  # before an hour of measuring, not after
-        elif not self._console.is_terminal:
+        elif not self._live:
             lines = narrate(session, event)
         with contextlib.suppress(OSError):
             for line in lines:

@@ -1,7 +1,7 @@
 """Results and lists on standard output."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich import box
 from rich.console import Console
@@ -39,8 +39,11 @@ def print_report(run: Run, output: str) -> None:
     lines = [model_line(run), settings_line(run), limits_line(run)]
     console.print(*filter(None, lines), sep="\n", markup=False, highlight=False)
     console.print()
-    for table in _results_tables(run, console.width):
-        console.print(table)
+    if console.width < _NARROW:
+        console.print(*_listing(run), sep="\n", markup=False, highlight=False)
+    else:
+        for table in _results_tables(run, console.width):
+            console.print(table)
     blocks_shown = (console.encoding or "").lower().startswith("utf")
     charts = run_charts(
         run,
@@ -70,6 +73,7 @@ _PARTS = (
     ("save vs tensorstore", "load vs tensorstore"),
 )
 _WIDE = 220
+_NARROW = 64
 _TEXTS = {"method", "cache", "memory", "bound by", "state"}
 
 
@@ -81,6 +85,17 @@ def _results_tables(run: Run, width: int) -> list[Table]:
     rows = [{heading: cell.replace(" (", "\n(") for heading, cell in row.items()} for row in rows]
     filled = [part for part in _PARTS if any(row[heading] for row in rows for heading in part)]
     return [_table(rows, ("method", *part)) for part in filled]
+
+
+def _listing(run: Run) -> Iterator[str]:
+    """A method after the other, with a line for each cell, for terminals without room for columns."""
+    label_width = max(map(len, TABLE_HEADINGS)) + 1
+    for method, *cells in table_rows(run):
+        yield method
+        for heading, cell in zip(TABLE_HEADINGS[1:], cells, strict=True):
+            if cell:
+                yield f"  {heading:<{label_width}}{cell}"
+        yield ""
 
 
 def _table(rows: Sequence[Mapping[str, str]], headings: Sequence[str]) -> Table:

@@ -96,6 +96,10 @@ class Steering:
             self._requests.get_nowait()
             self._dispatch(RunFinished(cancelled=True))
 
+    def kill(self) -> None:
+        """Kill the worker's processes now, whatever they are about."""
+        self._launcher.kill()
+
     async def close(self) -> None:
         """End the worker with everything that it started, and remove what it leaves."""
         await self._launcher.close()

@@ -18,14 +18,19 @@ class Terminal:
         arguments: Its arguments.
         columns: Width.
         lines: Height.
+        screen: Lines and columns of what is really there, if the window tells something else.
     """
 
-    def __init__(self, command: Path, *arguments: str, columns: int = 120, lines: int = 36) -> None:
-        self.screen: Any = pyte.HistoryScreen(columns, lines, history=2000)
+    def __init__(
+        self, command: Path, *arguments: str, columns: int = 120, lines: int = 36, screen: tuple[int, int] | None = None
+    ) -> None:
+        height, width = screen or (lines, columns)
+        self.screen: Any = pyte.HistoryScreen(width, height, history=2000)
         self._stream = pyte.ByteStream(self.screen)
         self.raw = b""
         # pytest imports readline, which puts COLUMNS into the environment of the C library, behind Python's back.
         environment = dict(os.environ)
+        environment.pop("CI", None)  # what is live in a terminal is lines there
         self.process: Any = pexpect.spawn(
             str(command), list(arguments), dimensions=(lines, columns), timeout=60, encoding=None, env=environment
         )
@@ -67,6 +72,18 @@ class Terminal:
             assert still_open, f"the program has ended:\n{self.text}"
             assert time.monotonic() < deadline_s, f"not in {timeout_s} s:\n{self.text}"
         return self.text
+
+    def settle(self, quiet_s: float = 2.0) -> None:
+        """Read until nothing more is drawn for a while, or for a minute.
+
+        A blinking cursor is not drawn here, and clocks stand still where nothing runs.
+        """
+        deadline_s = time.monotonic() + 60
+        quiet_since_s, before = time.monotonic(), len(self.raw)
+        while time.monotonic() < min(deadline_s, quiet_since_s + quiet_s):
+            self.read()
+            if len(self.raw) != before:
+                quiet_since_s, before = time.monotonic(), len(self.raw)
 
     def hang_up(self) -> None:
         """Close the window: the kernel tells the program, and nobody sends it signals or waits for it."""

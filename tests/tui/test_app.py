@@ -604,6 +604,16 @@ async def test_there_is_room_for_bars_at_every_size_with_many_methods(size: tupl
         assert app.main.query_one("#chart-scroll").size.height >= 8
 
 
+@pytest.mark.parametrize(("size", "lines"), [((60, 16), 6), ((80, 16), 6), ((80, 19), 9)])
+async def test_where_lines_are_few_the_table_gets_them(size: tuple[int, int], lines: int, storage: Path) -> None:
+    app, _ = explorer(storage, smooth, entries=registry.entries(), repeats=1)
+    async with opened(app, size=size) as pilot:
+        await settle(pilot)
+        assert app.main.query_one(MethodTable).size.height >= lines
+        for row in app.main.query(SwitchRow):
+            assert row.is_on_screen
+
+
 async def test_details_bring_a_hidden_table_to_the_front(storage: Path) -> None:
     app, _ = explorer(storage, smooth, repeats=1)
     async with opened(app, size=(80, 24)) as pilot:

@@ -163,7 +163,7 @@ def test_a_killed_worker_costs_one_trial(small_model: Path, storage: Path, fault
     assert scratch_folders(storage) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_everything_in_order(
     number: signal.Signals, small_model: Path, storage: Path, faulty_methods: None
 ) -> None:
@@ -172,10 +172,10 @@ def test_a_signal_ends_everything_in_order(
     terminal.wait_for(lambda text: "is-slow save measure" in text, timeout_s=90)
     processes = family(terminal.pid)
     explorer_process(terminal).send_signal(number)
-    terminal.finish(timeout_s=30)
+    assert terminal.finish(timeout_s=30) == 128 + number
     assert wait_until(lambda: gone(processes))
     assert scratch_folders(storage) == []
-    if number == signal.SIGTERM:  # after a hang-up there is no terminal to restore
+    if number != signal.SIGHUP:  # after a hang-up there is no terminal to restore
         assert_terminal_restored(terminal)
     assert "Traceback" not in terminal.text
 
@@ -246,6 +246,60 @@ def test_suspend_goes_back_to_the_shell_and_fg_returns(small_model: Path, storag
     terminal.process.close()
 
 
+def test_after_a_stop_and_a_continue_from_outside_the_whole_screen_is_drawn_again(
+    small_model: Path, storage: Path
+) -> None:
+    terminal = open_explorer(storage, "--model", str(small_model))
+    explorer = explorer_process(terminal)
+    threads = explorer.num_threads()
+    for _ in range(2):
+        explorer.send_signal(signal.SIGSTOP)
+        assert wait_until(lambda: explorer.status() == psutil.STATUS_STOPPED)
+        terminal.screen.reset()  # what somebody else did to it
+        explorer.send_signal(signal.SIGCONT)
+        terminal.wait_for(lambda text: "Optimizations" in text and "q Quit" in text, timeout_s=15)
+    assert explorer.num_threads() <= threads + 1
+    press(terminal, "q")
+    assert terminal.finish(timeout_s=30) == 0
+    assert_terminal_restored(terminal)
+
+
+@pytest.mark.parametrize("term", ["dumb", "unknown"])
+def test_a_terminal_that_cannot_be_drawn_on_is_one_sentence(
+    term: str, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    terminal = Terminal(COMMAND, "--storage", str(storage))
+    assert terminal.finish() == 2
+    assert f"cannot draw on a {term} terminal (TERM): use ckpt-tui run" in terminal.text
+    assert b"\x1b" not in terminal.raw
+
+
+@pytest.mark.parametrize("window", [(0, 0), (0, 120), (50, 0)])
+def test_a_window_without_a_size_is_taken_for_a_usual_one_until_it_has_one(
+    window: tuple[int, int], storage: Path
+) -> None:
+    terminal = Terminal(COMMAND, "--storage", str(storage), lines=window[0], columns=window[1], screen=(60, 130))
+    terminal.wait_for(lambda text: "q Quit" in text)
+    terminal.settle()
+    drawn_bytes = len(terminal.raw)
+    terminal.settle()
+    assert len(terminal.raw) == drawn_bytes, "it draws the same again and again"
+    terminal.process.setwinsize(60, 130)
+    terminal.wait_for(lambda text: "q Quit" in text.splitlines()[-1])
+    press(terminal, "q")
+    assert terminal.finish(timeout_s=30) == 0
+
+
+def test_columns_and_lines_do_not_overrule_the_window(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("LINES", "10")
+    terminal = open_explorer(storage, columns=120, lines=36)
+    assert "q Quit" in terminal.text.splitlines()[-1]
+    press(terminal, "q")
+    assert terminal.finish(timeout_s=30) == 0
+
+
 def test_leftovers_of_a_killed_run_are_offered_for_removal(storage: Path) -> None:
     folder = made_by_a_dead_process(storage)
     terminal = open_explorer(storage)
@@ -264,6 +318,46 @@ def test_a_wrong_setting_is_one_sentence(storage: Path) -> None:
     assert terminal.finish() == 2
     assert "settings.toml cannot be used" in terminal.text
     assert "Traceback" not in terminal.text
+
+
+WRONG_SETTINGS = {
+    'repeats = "many"': "'many' is no whole number",
+    "repeats = 0": "0 rounds are out of range",
+    "seed = 1.5": "'1.5' is no whole number",
+    'size = "x"': "'x' is not a size",
+    'storage = "/no/such"': "the storage folder /no/such does not exist",
+    'storage = ""': "the storage has no name",
+    'methods = "nope"': "there is no method 'nope'",
+    'cache = "luke"': "'luke' is not one of",
+    "timeout = -1": "'-1' is no time",
+    'with-optimizer = "perhaps"': "'perhaps' is not a valid boolean",
+    'budget = "3min"': "without a precision none are added",
+    "nonsense = 1": "name 'nonsense' under [defaults]",
+    "repeats = 5\ncodec = 'bzip2'": "bzip2",
+    "repeats = 5\nconcurrency = 0": "a concurrency of 0 is out of range",
+}
+
+
+@pytest.mark.parametrize("lines", WRONG_SETTINGS)
+def test_a_wrong_default_is_told_with_its_file_and_key(lines: str) -> None:
+    path = Path(os.environ["XDG_CONFIG_HOME"]) / "ckpt-tui" / "settings.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"[defaults]\n{lines}\n")
+    result = subprocess.run([COMMAND], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert str(path) in result.stderr
+    assert lines.splitlines()[-1].partition(" ")[0] in result.stderr
+    assert WRONG_SETTINGS[lines] in result.stderr
+    assert "repeats = 5" not in result.stderr, "somebody else is to blame"
+
+
+def test_a_wrong_default_does_no_harm_where_the_command_line_says_something_else(storage: Path) -> None:
+    path = Path(os.environ["XDG_CONFIG_HOME"]) / "ckpt-tui" / "settings.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text('[defaults]\nstorage = "/mnt/not-plugged-in"\n')
+    terminal = open_explorer(storage)
+    press(terminal, "q")
+    assert terminal.finish(timeout_s=30) == 0
 
 
 def test_settings_choose_theme_keys_and_defaults(storage: Path) -> None:

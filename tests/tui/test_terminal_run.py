@@ -32,6 +32,24 @@ def test_progress_is_live_and_the_end_has_a_table_and_bars(columns: int, lines: 
     assert scratch_folders(storage) == []
 
 
+@pytest.mark.parametrize("columns", [40, 60])
+def test_on_a_narrow_terminal_names_and_figures_stay_readable(columns: int, small_model: Path, storage: Path) -> None:
+    methods = ("pytorch", "ts+concurrency+compression")
+    terminal = Terminal(
+        COMMAND,
+        *("run", "--model", str(small_model), "--storage", str(storage), "--methods", ",".join(methods)),
+        *("--repeats", "1"),
+        columns=columns,
+        lines=60,
+    )
+    assert terminal.finish() == 0
+    lines = [line.rstrip() for line in terminal.text.splitlines()]
+    for method in methods:
+        after = lines[lines.index(method) + 1 :]
+        assert re.fullmatch(r"  save s +[\d.]+", after[0])
+        assert re.fullmatch(r"  load s +[\d.]+", after[1])
+
+
 def test_bytes_rate_and_time_left_are_shown_as_estimates(storage: Path) -> None:
     terminal = Terminal(
         COMMAND, "run", "--storage", str(storage), "--methods", "tensorstore", "--repeats", "1", columns=120

@@ -44,6 +44,8 @@ ROOMY_LINES: Final = 30
 #: From here on the log has a place of its own.
 WIDE_COLUMNS: Final = 150
 WIDE_LINES: Final = 60
+#: With fewer lines than that, what can be left out makes room for the table.
+LOW_LINES: Final = 20
 #: How often the row of the trial that runs is drawn, in its own time.
 _ROW_S: Final = 0.6
 #: Pane -> the widget in it that takes the focus, in the order in which tab goes.
@@ -334,6 +336,7 @@ class ExploreScreen(Screen[None]):
         width, height = event.size
         self.set_class(width < MIN_COLUMNS or height < MIN_LINES, "-tiny")
         self.set_class(width < ROOMY_COLUMNS or height < ROOMY_LINES, "-compact")
+        self.set_class(height < LOW_LINES, "-low")
         self.set_class(width >= WIDE_COLUMNS and height >= WIDE_LINES, "-wide")
         self.query_one("#too-small", Static).update(
             f"{width}x{height} is too small: make it {MIN_COLUMNS}x{MIN_LINES}. What runs goes on."
