@@ -22,7 +22,7 @@ from state.optimizations import (
     Codec,
     Optimizations,
 )
-from state.units import share_argument, size_argument
+from state.units import parse_duration, share_argument, size_argument
 
 #: The methods of the study that this tool continues, in the order in which people see them.
 SIX: Final = ("pytorch", "tensorstore", "t5x", "ts+concurrency", "ts+chunks", "ts+compression")
@@ -36,6 +36,22 @@ Durability = Literal["durable", "buffered"]
 Memory = Literal["at-hand", "as-found"]
 Operation = Literal["save", "load"]
 OPERATIONS: Final[tuple[Operation, ...]] = get_args(Operation)
+
+
+#: Trials are looked at that often.
+WATCH_S: Final = 2.0
+
+
+def parse_timeout(text: str) -> float:
+    """Read a time after which a trial is stopped, in seconds.
+
+    Raises:
+        RequestError: If it is none, or shorter than the time between two looks.
+    """
+    time_s = parse_duration(text)
+    if time_s < WATCH_S:
+        raise RequestError(f"trials are looked at every {WATCH_S:g} s only", "give at least that")
+    return time_s
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,7 +2,6 @@
 
 import gc
 import importlib
-import io
 import os
 import signal
 import sys
@@ -10,13 +9,17 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
+import msgspec
 
-from state.errors import CkptTuiError, OutputError, RequestError, WorkerError
+from state.errors import CkptTuiError, OutputError, RequestError, UnavailableError, WorkerError
 from state.plan import Plan
-from tui.output import check_files, format_option, standard_output, write_files
+from tui.output import check_files, format_option, standard_output, tell, write_files
+from tui.plain import be_plain_where_needed, is_plain
 from tui.plan_options import make_plan, plan_options
 
 OK, SOME_FAILED, WRONG_REQUEST = 0, 1, 2
+
+ascii_option: Final = click.option("--ascii", "plain", is_flag=True, help="Draw with plain characters only.")
 
 
 #: Command -> where it is. The explorer starts without importing what is not asked for.
@@ -63,34 +66,46 @@ def cli() -> None:
 
 @cli.command()
 @plan_options
+@ascii_option
 @click.pass_context
-def explore(context: click.Context, /, **options: Any) -> int:
+def explore(context: click.Context, /, *, plain: bool, **options: Any) -> int:
     """Open the explorer: toggle, run, watch, export."""
     gc.disable()  # until the first screen stands: what is imported stays, and collections cost a tenth of the start
-    from backends.methods import registry
-    from state.paths import settings_file
-    from state.settings import read_settings
-    from tui.actions import DEFAULT_KEYS
-
-    names = {flag.removeprefix("--"): str(p.name) for p in context.command.params for flag in p.opts}
-    settings = read_settings(settings_file(), default_keys=DEFAULT_KEYS, options=names)
-    for flag, value in settings.defaults.items():
-        if context.get_parameter_source(names[flag]) is click.core.ParameterSource.DEFAULT:
-            parameter = next(p for p in context.command.params if p.name == names[flag])
-            options[names[flag]] = parameter.type_cast_value(context, value)
-    entries = registry.entries()
-    plan = make_plan(entries=entries, **options)
     # Under textual-serve the "terminal" is a pipe to the browser.
-    if "TEXTUAL_DRIVER" not in os.environ and not all(
+    in_browser = "TEXTUAL_DRIVER" in os.environ
+    if in_browser:
+        from backends.children import end_with_parent
+
+        end_with_parent(signal.SIGTERM)
+    from tui.preferences import to_explore
+
+    try:
+        plan, entries, settings = to_explore(context, options)
+        if plain or settings.ascii:
+            be_plain_where_needed(always=True)
+        settings = msgspec.structs.replace(settings, ascii=is_plain())
+    except CkptTuiError as error:
+        if in_browser:
+            from tui.web.refusal import Refusal
+
+            Refusal(str(error)).run()
+        raise
+    if not in_browser and not all(
         stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)
     ):
         raise RequestError("the explorer needs a terminal", "use ckpt-tui run where there is none")
+    if not in_browser and (terminal := os.environ.get("TERM", "")) in ("dumb", "unknown"):
+        raise RequestError(f"the explorer cannot draw on a {terminal} terminal (TERM)", "use ckpt-tui run there")
+    if not in_browser:  # the window itself knows better, and may change
+        for name in ("COLUMNS", "LINES"):
+            os.environ.pop(name, None)
     from tui.guard import guarded_terminal
 
     with guarded_terminal("it was killed; finished results are in the history: see ckpt-tui history."):
         from tui.app import ExplorerApp
+        from tui.terminal_driver import TerminalDriver
 
-        app = ExplorerApp(plan, entries, settings)
+        app = ExplorerApp(plan, entries, settings, driver_class=None if in_browser else TerminalDriver)
         app.run()
     return app.return_code or OK
 
@@ -98,20 +113,40 @@ def explore(context: click.Context, /, **options: Any) -> int:
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.option("--host", default="localhost", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port to listen on.")
+@click.option(
+    "--allow-host",
+    "also",
+    multiple=True,
+    metavar="NAME",
+    help="Another name or address that browsers reach it by, such as a proxy's; repeatable.",
+)
 @click.argument("explore_options", nargs=-1, type=click.UNPROCESSED)
-def serve(host: str, port: int, explore_options: tuple[str, ...]) -> int:
+def serve(host: str, port: int, also: tuple[str, ...], explore_options: tuple[str, ...]) -> int:
     """Open the explorer in a browser, on this machine only unless --host says otherwise.
 
-    Takes the options of `explore`, too. Whoever reaches the address can run trials and write files here.
+    Takes the options of `explore`, too. The address that it prints lets its reader run trials and write files here.
     """
-    from tui.web import serve_explorer
+    from tui.preferences import of_the_plan, to_explore
 
-    serve_explorer(host, port, explore_options)
+    with explore.make_context("explore", list(explore_options)) as context:
+        to_explore(context, of_the_plan(context))
+    try:
+        from tui.web.server import serve_explorer
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in ("tui", "state", "backends"):
+            raise
+        raise UnavailableError(
+            "the browser needs the package textual-serve", "install it with pip install 'ckpt-tui[web]'"
+        ) from None
+    if not host.strip("[] "):
+        raise RequestError("--host has no address in it", "give one, such as localhost or 0.0.0.0")
+    serve_explorer(host, port, explore_options, also)
     return OK
 
 
 @cli.command()
 @plan_options
+@ascii_option
 @format_option
 @click.option(
     "--export",
@@ -125,7 +160,14 @@ def serve(host: str, port: int, explore_options: tuple[str, ...]) -> int:
 @click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
 @click.option("--no-history", is_flag=True, help="Do not keep the run in the history.")
 def run(
-    *, output: str, exports: tuple[Path, ...], overwrite: bool, quiet: bool, no_history: bool, **options: Any
+    *,
+    output: str,
+    exports: tuple[Path, ...],
+    overwrite: bool,
+    quiet: bool,
+    no_history: bool,
+    plain: bool,
+    **options: Any,
 ) -> int:
     """Measure methods without the explorer: progress on stderr, results on stdout.
 
@@ -134,6 +176,8 @@ def run(
     """
     from backends.methods import registry
 
+    if plain:
+        be_plain_where_needed(always=True)
     entries = registry.entries()
     plan = make_plan(entries=entries, **options)
     lacking = {name: why for name in plan.methods if (why := entries[name].unavailable) is not None}
@@ -156,10 +200,10 @@ def _run(plan: Plan, output: str, exports: tuple[Path, ...], *, overwrite: bool,
     finally:  # a reader that has gone, as in `ckpt-tui run | head`, must not cost the files
         exported = write_files(measured, exports, overwrite=overwrite, quiet=quiet)
     if stopped_by is not None:
-        click.echo(f"ckpt-tui: stopped by {signal.Signals(stopped_by).name}, what was finished is above.", err=True)
+        tell(f"ckpt-tui: stopped by {signal.Signals(stopped_by).name}, what was finished is above.")
         return 128 + stopped_by
     if refusal is not None:
-        click.echo(f"ckpt-tui: {refusal.what}: {refusal.do}.", err=True)
+        tell(f"ckpt-tui: {refusal.what}: {refusal.do}.")
     return OK if all_verified(measured) and exported else SOME_FAILED
 
 
@@ -191,9 +235,7 @@ def doctor(storage: str, yes: bool) -> int:
 def main() -> NoReturn:
     """Run the command line and exit with its status."""
     try:
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")  # a sign that a terminal lacks must not cost the results
+        be_plain_where_needed()
         status = cli.main(prog_name="ckpt-tui", standalone_mode=False)
     except click.ClickException as error:
         sys.exit(_say(error.format_message().rstrip("."), WRONG_REQUEST))
@@ -211,6 +253,5 @@ def main() -> NoReturn:
 
 def _say(sentence: str, status: int) -> int:
     """One sentence on standard error, in one line whatever was in a name."""
-    line = " ".join(sentence.split())
-    print(f"ckpt-tui: {line}.", file=sys.stderr)
+    tell(f"ckpt-tui: {' '.join(sentence.split())}.")
     return status

@@ -17,6 +17,7 @@ from state.units import (
     parse_duration,
     parse_share,
     parse_size,
+    parse_whole,
     share_argument,
     size_argument,
 )
@@ -42,13 +43,6 @@ class Field(NamedTuple):
     write: Callable[[Plan], str]
     choices: tuple[tuple[str, str], ...] = ()
     fixed: str = ""
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise RequestError(f"{text!r} is no whole number", "write digits only") from None
 
 
 def _model(text: str) -> str:
@@ -124,7 +118,7 @@ def fields() -> tuple[Field, ...]:
             "repeats",
             "Rounds",
             "every method once a round; more rounds show the spread",
-            _whole,
+            parse_whole,
             lambda p: str(p.repeats),
         ),
         Field(
@@ -145,7 +139,7 @@ def fields() -> tuple[Field, ...]:
             "concurrency",
             "Concurrency",
             "file operations at a time, where it is on",
-            _whole,
+            parse_whole,
             lambda p: str(p.concurrency),
         ),
         Field(
@@ -162,7 +156,7 @@ def fields() -> tuple[Field, ...]:
             lambda text: Codec.parse(text.strip()),
             lambda p: str(p.codec),
         ),
-        Field("seed", "Seed", "of the weights and of the order of methods", _whole, lambda p: str(p.seed)),
+        Field("seed", "Seed", "of the weights and of the order of methods", parse_whole, lambda p: str(p.seed)),
     )
 
 

@@ -8,8 +8,8 @@ import click
 from backends.methods.groups import GROUPS, groups
 from state.errors import CkptTuiError
 from state.optimizations import Codec
-from state.plan import Plan, expand_methods
-from state.units import parse_duration, parse_share, parse_size, size_argument
+from state.plan import Plan, expand_methods, parse_timeout
+from state.units import duration_argument, parse_duration, parse_share, parse_size, parse_whole, size_argument
 
 if TYPE_CHECKING:
     from backends.methods.registry import Entry
@@ -34,6 +34,9 @@ class Parsed(click.ParamType[Any]):
 
 
 _SIZE: Final = Parsed("size", parse_size)
+_WHOLE: Final = Parsed("integer", parse_whole)
+_DURATION: Final = Parsed("duration", parse_duration)
+_TIMEOUT: Final = Parsed("duration", parse_timeout)
 
 _OPTIONS: Final = (
     click.option("--model", default="demo", show_default=True, help="Preset, folder or file with weights, or hub id."),
@@ -63,7 +66,12 @@ _OPTIONS: Final = (
         help=f"Names with commas; or {', '.join(GROUPS)}.",
     ),
     click.option(
-        "--concurrency", type=int, default=_DEFAULT.concurrency, show_default=True, help="Its value where on."
+        "--concurrency",
+        type=_WHOLE,
+        metavar="INTEGER",
+        default=_DEFAULT.concurrency,
+        show_default=True,
+        help="Its value where on.",
     ),
     click.option(
         "--chunk-size",
@@ -83,7 +91,14 @@ _OPTIONS: Final = (
         help="Compression's value where on: gzip, zstd, blosc-lz4 or blosc-zstd.",
     ),
     click.option("--storage", default=".", show_default=True, metavar="DIR", help="Folder on the disk to measure."),
-    click.option("--repeats", type=int, default=_DEFAULT.repeats, show_default=True, help="Number of rounds."),
+    click.option(
+        "--repeats",
+        type=_WHOLE,
+        metavar="INTEGER",
+        default=_DEFAULT.repeats,
+        show_default=True,
+        help="Number of rounds.",
+    ),
     click.option(
         "--precision",
         type=Parsed("percentage", parse_share),
@@ -93,7 +108,7 @@ _OPTIONS: Final = (
     click.option(
         "--budget",
         "budget_s",
-        type=Parsed("duration", parse_duration),
+        type=_DURATION,
         metavar="TIME",
         help="Add none that would end after this time, such as 10min.  [default: none]",
     ),
@@ -114,21 +129,28 @@ _OPTIONS: Final = (
         show_default=True,
         help="Memory before each trial: at hand, or as the machine's host left it.",
     ),
-    click.option("--seed", type=int, default=0, show_default=True, help="Of the weights and of the order of methods."),
+    click.option(
+        "--seed",
+        type=_WHOLE,
+        metavar="INTEGER",
+        default=0,
+        show_default=True,
+        help="Of the weights and of the order of methods.",
+    ),
     click.option(
         "--stall-timeout",
         "stall_timeout_s",
-        type=float,
-        default=_DEFAULT.stall_timeout_s,
+        type=_TIMEOUT,
+        default=duration_argument(_DEFAULT.stall_timeout_s),
         show_default=True,
-        metavar="S",
+        metavar="TIME",
         help="Stop a trial stuck so long.",
     ),
     click.option(
         "--timeout",
         "timeout_s",
-        type=float,
-        metavar="S",
+        type=_TIMEOUT,
+        metavar="TIME",
         help="Stop a trial that takes longer, within 2 s.  [default: none]",
     ),
 )
