@@ -120,7 +120,7 @@ async def measure(plan: Plan, rounds: int, *, with_references: bool = True) -> t
         print(f"stopped in round {len(runs) + 1}: {error or 'interrupted'}", file=sys.stderr)
     finally:
         await launcher.close()
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # what was measured is worth more
     return put_together(runs, plan), beside
 
 

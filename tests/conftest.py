@@ -8,7 +8,10 @@ import safetensors.torch
 import torch
 
 #: Tests that only compute or draw, and so may run beside others.
-QUIET = ("bench/", "state/", "tui/test_snapshots.py", "tui/test_history_snapshots.py", "tui/test_compare.py")
+QUIET = (
+    *("bench/", "state/", "tui/test_snapshots.py", "tui/test_history_snapshots.py", "tui/test_compare.py"),
+    *("backends/test_scratch.py", "backends/test_cgroups.py", "backends/test_failures.py"),
+)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
