@@ -13,6 +13,10 @@ import aiohttp
 import pytest
 
 
+class NavigatedError(Exception):
+    """The page that was asked has gone away meanwhile."""
+
+
 class Page:
     """One tab.
 
@@ -52,6 +56,8 @@ class Page:
         session = {"sessionId": self._session} if self._session else {}
         await self._socket.send_json({"id": number, "method": method, "params": parameters, **session})
         said = await asyncio.wait_for(self._answers[number], 60)
+        if "navigated" in said.get("error", {}).get("message", ""):
+            raise NavigatedError
         assert "result" in said, said
         result: dict[str, Any] = said["result"]
         return result
@@ -80,9 +86,12 @@ class Page:
             await self.command("Input.dispatchKeyEvent", type=kind, key=key, **text)
 
     async def wait_for(self, script: str) -> None:
-        """Until a script is true."""
+        """Until a script is true, on whatever page it is by then."""
         async with asyncio.timeout(60):
-            while not await self.evaluate(script):
+            while True:
+                with contextlib.suppress(NavigatedError):
+                    if await self.evaluate(script):
+                        return
                 await asyncio.sleep(0.05)
 
 
