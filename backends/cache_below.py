@@ -50,7 +50,7 @@ def cache_below(folder: Path, sys: Path = _SYS) -> CacheBelow | None:
 
 def _is_on_a_disk(image: Path, sys: Path) -> bool:
     """Whether a file is seen here, and lies where dropping the page cache empties the memory that it is in."""
-    if not image.is_file() or filesystem_of(image.parent).type in ("tmpfs", "ramfs", "devtmpfs"):
+    if not image.is_file() or filesystem_of(image.parent).is_in_memory:
         return False
     below = cache_below(image.parent, sys)
     return below is None or below.is_dropped

@@ -38,12 +38,12 @@ def prove(
     return "unknown"
 
 
-def is_emptied(folder: Path, *, caches_dropped: bool) -> bool:
-    """Whether nothing below the page cache may hold the files of a folder in memory any more.
+def kept_below(folder: Path, *, caches_dropped: bool) -> str:
+    """What below the page cache may still hold the files of a folder in memory; empty if nothing is known to.
 
     Args:
         folder: Where they are.
         caches_dropped: Whether all of the page cache was dropped.
     """
     below = cache_below(folder)
-    return below is None or (below.is_dropped and caches_dropped)
+    return "" if below is None or (below.is_dropped and caches_dropped) else below.words

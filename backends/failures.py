@@ -79,12 +79,12 @@ def tail(text: str) -> str:
     return "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
 
 
-def describe_exception(error: BaseException, folder: Path | None = None) -> Failure:
+def describe_exception(error: BaseException, storage: Failure | None = None) -> Failure:
     """A failure for an exception that a trial raised; the traceback becomes its log.
 
     Args:
         error: The exception.
-        folder: On the storage: it is asked where the exception does not say what the system said.
+        storage: What is wrong with the storage: it counts where the exception does not say what the system said.
     """
     log = tail("".join(traceback.format_exception(error)))
     # A task group wraps the first error of its tasks.
@@ -92,7 +92,7 @@ def describe_exception(error: BaseException, folder: Path | None = None) -> Fail
         error = error.exceptions[0]
     if isinstance(error, CkptTuiError):
         return Failure(error.what, error.do, log)
-    known = _known(error) or (storage_failure(folder) if folder is not None else None)
+    known = _known(error) or storage
     if known is not None:
         return Failure(known.what, known.do, log)
     first_line = next(iter(str(error).strip().splitlines()), "")

@@ -13,7 +13,7 @@ from typing import Final
 import psutil
 
 from backends import cgroups
-from backends.cache_below import cache_below
+from backends.cold_proof import kept_below
 from backends.pagecache import can_drop_caches
 from backends.storage import filesystem_of
 from state.environment import Environment
@@ -83,9 +83,7 @@ def new_request(plan: Plan) -> RunRequested:
 def _cache_below(storage: Path) -> str:
     """What may serve loads from memory although this system's page cache is dropped; empty if nothing is known to."""
     with contextlib.suppress(OSError):
-        below = cache_below(storage)
-        if below is not None and not (below.is_dropped and can_drop_caches()):
-            return below.words
+        return kept_below(storage, caches_dropped=can_drop_caches())
     return ""
 
 

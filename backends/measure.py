@@ -23,7 +23,7 @@ import torch
 
 from backends import memory_at_hand, pagecache
 from backends.arena import Arena
-from backends.cold_proof import is_emptied, prove
+from backends.cold_proof import kept_below, prove
 from backends.counters import Meter, io_counters, moved_bytes
 from backends.given import Given
 from backends.methods.base import AsynchronousMethod, Method
@@ -197,7 +197,7 @@ class Trial(ABC):
         with self._stage("verify"):
             self._report("verify", 0)
             self._verify(folder)
-        emptied = is_emptied(folder, caches_dropped=caches_dropped)
+        emptied = not kept_below(folder, caches_dropped=caches_dropped)
         cache = prove(stored_bytes, residency, cost.device_read_bytes, below_emptied=emptied)
         resident_bytes = residency.resident_bytes if residency else None
         return LoadResult(

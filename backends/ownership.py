@@ -115,7 +115,7 @@ def held(folder: Path, *, to_look: bool = False) -> Iterator[Held]:
     """
     if (user := os.lstat(folder).st_uid) != os.geteuid():  # before it refuses to be opened
         raise NotOursError(f"belongs to user {user}")
-    with opened(folder) as folder_fd, opened_above(folder) as above_fd:
+    with opened(folder) as folder_fd, _opened_above(folder) as above_fd:
         if os.fstat(folder_fd).st_uid != os.geteuid():
             raise NotOursError("belongs to another user by now")
         if place(folder_fd) != place(above_fd):
@@ -198,14 +198,14 @@ def place(fd: int) -> tuple[int, int]:
     A folder that is mounted a second time within its file system (``mount --bind``) has the same device.
     """
     mount = 0
-    with contextlib.suppress(OSError, ValueError, IndexError):
+    with contextlib.suppress(OSError):
         told = Path(f"/proc/self/fdinfo/{fd}").read_text()
-        mount = next(int(line.split()[1]) for line in told.splitlines() if line.startswith("mnt_id:"))
+        mount = next((int(line.split()[1]) for line in told.splitlines() if line.startswith("mnt_id:")), 0)
     return os.fstat(fd).st_dev, mount
 
 
 @contextlib.contextmanager
-def opened_above(folder: Path) -> Iterator[int]:
+def _opened_above(folder: Path) -> Iterator[int]:
     """A descriptor of the folder above."""
     fd = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -320,8 +320,9 @@ class Runner:
                 )
                 emit(TrialFinished(number, measured.save(folder) if is_save else measured.load(folder)))
             except Exception as error:
-                emit(TrialFailed(number, describe_exception(error, self._folder if is_save else None)))
-                self._ask_storage(emit)
+                storage = storage_failure(self._folder)
+                emit(TrialFailed(number, describe_exception(error, storage if is_save else None)))
+                end_if_gone(emit, storage)
 
         def on_event(event: WorkerEvent) -> None:
             nonlocal ended
@@ -341,15 +342,9 @@ class Runner:
         )
         if not ended:
             self._host.emit(TrialFailed(number, failure or Failure("ended without a result", "see the log")))
-            self._host.do(self._ask_storage, self._stalls, on_event)
+            self._host.do(lambda emit: end_if_gone(emit, storage_failure(self._folder)), self._stalls, on_event)
         if not is_save or trial.method not in self._stored:
             self._delete(number, folder)
-
-    def _ask_storage(self, emit: Emit) -> None:
-        """End the run if its storage is gone, since all other trials would fail, too. For a child."""
-        gone = storage_failure(self._folder)
-        if gone is not None and not is_full(gone):
-            emit(RunRefused(msgspec.structs.replace(gone, ours=True)))
 
     def _delete(self, number: int, folder: Path) -> None:
         """Delete the checkpoint, timed; what cannot be deleted is left for the removal of the scratch folder."""
@@ -366,6 +361,17 @@ class Runner:
             emit(CheckpointDeleted(save_number, time.perf_counter() - start_s))
 
         self._host.do(work, self._stalls, self._host.emit)
+
+
+def end_if_gone(emit: Emit, storage: Failure | None) -> None:
+    """End the run if its storage is gone, since all other trials would fail, too. For a child.
+
+    Args:
+        emit: Sends an event to the worker.
+        storage: What is wrong with the storage, if anything is.
+    """
+    if storage is not None and not is_full(storage):
+        emit(RunRefused(msgspec.structs.replace(storage, ours=True)))
 
 
 def expected_save_bytes(plan: Plan, method: str, model: Model) -> int:

@@ -12,7 +12,6 @@ from state.results import method_results
 from state.run import LoadResult, Result, Run, SaveResult
 from state.units import format_bytes, format_seconds
 
-_IN_MEMORY = {"tmpfs", "ramfs", "devtmpfs"}
 _LAYERED = {"overlay", "aufs", "fuse-overlayfs"}
 _COMPRESSING = {"zfs", "squashfs", "erofs"}
 _SYNC_KILLERS = ("eatmydata", "nosync", "libnosync", "nofsync")
@@ -49,7 +48,7 @@ def advice(
     filesystem = environment.filesystem
     where = f"{environment.storage} is on {filesystem.type}"
     sentences: list[str] = []
-    if filesystem.type in _IN_MEMORY:
+    if filesystem.is_in_memory:
         sentences.append(f"{where}: this measures memory, not a disk. Choose a --storage folder on the disk you use.")
     if filesystem.type in _LAYERED:
         sentences.append(f"{where}, a layered file system: a mounted volume gives the disk's own numbers.")

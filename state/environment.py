@@ -4,6 +4,7 @@ from typing import Final
 
 import msgspec
 
+_IN_MEMORY: Final = frozenset(("tmpfs", "ramfs", "devtmpfs"))
 _NETWORK: Final = frozenset(
     ("nfs", "nfs4", "cifs", "smb3", "9p", "virtiofs", "ceph", "glusterfs", "lustre", "beegfs", "gpfs", "fuse.sshfs")
 )
@@ -23,6 +24,11 @@ class FileSystem(msgspec.Struct, frozen=True):
     mount_point: str = ""
     source: str = ""
     options: tuple[str, ...] = ()
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether there is no disk behind it."""
+        return self.type in _IN_MEMORY
 
     @property
     def is_network(self) -> bool:

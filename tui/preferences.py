@@ -29,8 +29,7 @@ def to_explore(context: click.Context, options: dict[str, Any]) -> "tuple[Plan, 
     settings = read_settings(settings_file(), default_keys=DEFAULT_KEYS, options=names)
     entries = registry.entries()
     preferred = _preferred(context, settings, names)
-    plan = _plan(options, preferred, names, entries, settings)
-    return plan, entries, settings
+    return _plan(options, preferred, names, entries, settings), entries, settings
 
 
 def of_the_plan(context: click.Context) -> dict[str, Any]:

@@ -18,7 +18,6 @@ class TerminalDriver(LinuxDriver):
     _suspended = False
     #: Whether the console was told a size, which it does not ask for any more.
     _told = False
-
     _is_gone = False
 
     def start_application_mode(self) -> None:

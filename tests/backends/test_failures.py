@@ -98,13 +98,13 @@ def test_where_a_library_does_not_say_what_the_system_said_the_storage_is_asked(
     code: int, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hidden = RuntimeError("[enforce fail at inline_container.cc:659] . unexpected pos 64 vs 0")
-    assert describe_exception(hidden, tmp_path).what.startswith("RuntimeError: [enforce fail")
+    assert describe_exception(hidden, storage_failure(tmp_path)).what.startswith("RuntimeError: [enforce fail")
 
     def refuse(**_: object) -> None:
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    assert describe_exception(hidden, tmp_path).what == what
+    assert describe_exception(hidden, storage_failure(tmp_path)).what == what
     failure = storage_failure(tmp_path)
     assert failure is not None
     assert is_full(failure) == (what == FULL)

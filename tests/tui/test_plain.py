@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,10 @@ def test_run_takes_the_option(small_model: Path, storage: Path) -> None:
     assert (result.stdout + result.stderr).isascii()
 
 
+def contains(words: str, text: str) -> bool:
+    return words in text
+
+
 @pytest.mark.parametrize("how", ["--ascii", "encoding"])
 def test_every_screen_is_plain(how: str, storage: Path, small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if how == "encoding":
@@ -60,7 +65,7 @@ def test_every_screen_is_plain(how: str, storage: Path, small_model: Path, monke
     terminal.wait_for(lambda text: "q Quit" in text)
     for key, words in (("?", "Help"), ("\x1b", "q Quit"), ("s", "Setup"), ("\x1b", "q Quit"), ("h", "History")):
         terminal.process.send(key)
-        terminal.wait_for(lambda text, words=words: words in text)  # type: ignore[misc]
+        terminal.wait_for(partial(contains, words))
         terminal.settle(0.5)
         raw = terminal.raw.decode("latin-1")
         others = {character for character in raw if not character.isascii()}

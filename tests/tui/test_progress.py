@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -44,26 +45,15 @@ def test_a_terminal_whose_cursor_does_not_move_gets_lines(
     assert not any(movement in terminal.raw for movement in CURSOR)
 
 
-@pytest.mark.parametrize("reader", ["exec 0<&-; sleep 60", "head -n 1 >&2; exec 0<&-; sleep 60"], ids=["none", "left"])
-def test_a_reader_of_the_progress_that_goes_away_costs_nothing(
-    reader: str, small_model: Path, storage: Path, tmp_path: Path
-) -> None:
-    export = tmp_path / "run.json"
-    read_fd, write_fd = os.pipe()
-    gone = subprocess.Popen(["sh", "-c", reader], stdin=read_fd, stderr=subprocess.DEVNULL)
-    os.close(read_fd)
-    try:
-        result = subprocess.run(
-            [COMMAND, *arguments(small_model, storage), "--export", str(export)],
-            stdout=subprocess.PIPE,
-            stderr=write_fd,
-            check=False,
-            text=True,
-        )
-    finally:
-        os.close(write_fd)
-        gone.kill()
-        gone.wait()
+def assert_nothing_is_lost(stderr: int | IO[str], small_model: Path, storage: Path, export: Path) -> None:
+    """A run whose progress nobody can read ends with its results, its export and its place in the history."""
+    result = subprocess.run(
+        [COMMAND, *arguments(small_model, storage), "--export", str(export)],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        check=False,
+        text=True,
+    )
     assert result.returncode == 0
     assert "verified" in result.stdout
     assert json.loads(export.read_text())["trials"]
@@ -71,17 +61,22 @@ def test_a_reader_of_the_progress_that_goes_away_costs_nothing(
         assert len(history.runs()) == 1
 
 
+@pytest.mark.parametrize("reader", ["exec 0<&-; sleep 60", "head -n 1 >&2; exec 0<&-; sleep 60"], ids=["none", "left"])
+def test_a_reader_of_the_progress_that_goes_away_costs_nothing(
+    reader: str, small_model: Path, storage: Path, tmp_path: Path
+) -> None:
+    read_fd, write_fd = os.pipe()
+    gone = subprocess.Popen(["sh", "-c", reader], stdin=read_fd, stderr=subprocess.DEVNULL)
+    os.close(read_fd)
+    try:
+        assert_nothing_is_lost(write_fd, small_model, storage, tmp_path / "run.json")
+    finally:
+        os.close(write_fd)
+        gone.kill()
+        gone.wait()
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_a_full_standard_error_costs_nothing(small_model: Path, storage: Path, tmp_path: Path) -> None:
-    export = tmp_path / "run.json"
     with Path("/dev/full").open("w") as full:
-        result = subprocess.run(
-            [COMMAND, *arguments(small_model, storage), "--export", str(export)],
-            stdout=subprocess.PIPE,
-            stderr=full,
-            check=False,
-            text=True,
-        )
-    assert result.returncode == 0
-    assert "verified" in result.stdout
-    assert export.exists()
+        assert_nothing_is_lost(full, small_model, storage, tmp_path / "run.json")

@@ -32,7 +32,7 @@ class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The message, and the error in a few words."""
         reason = f" ({record.exc_info[1]})" if record.exc_info else ""
-        return one_line(self._fmt % {"message": record.getMessage() + reason}) if self._fmt else ""
+        return one_line(f"ckpt-tui: {record.getMessage()}{reason}")
 
 
 class ExplorerServer(Server):
@@ -54,7 +54,7 @@ class ExplorerServer(Server):
     def initialize_logging(self) -> None:
         """One line for what goes wrong, and none for every request: those have the token in them."""
         handler = logging.StreamHandler()
-        handler.setFormatter(_OneLine("ckpt-tui: %(message)s"))
+        handler.setFormatter(_OneLine())
         logging.basicConfig(level=logging.WARNING, handlers=[handler])
         logging.getLogger("textual-serve").setLevel(logging.CRITICAL)  # a page that is closed at once is no news
 
@@ -68,10 +68,13 @@ class ExplorerServer(Server):
     def serve(self, debug: bool = False) -> None:
         """Serve until interrupted."""
         self.initialize_logging()
-        app = self._make_app()
-        announce = self._announce
         web.run_app(
-            app, host=self.host, port=self.port, access_log=None, shutdown_timeout=_STOP_S, print=lambda _: announce()
+            self._make_app(),
+            host=self.host,
+            port=self.port,
+            access_log=None,
+            shutdown_timeout=_STOP_S,
+            print=lambda _: self._announce(),
         )
 
     async def on_startup(self, app: web.Application) -> None:
@@ -80,18 +83,16 @@ class ExplorerServer(Server):
 
     def _announce(self) -> None:
         """Say where it is, and who can come in; standard output may be closed or full."""
-        with contextlib.suppress(OSError):
-            self._say()
-
-    def _say(self) -> None:
-        print(
-            "ckpt-tui: open one of these addresses in a browser; whoever has one can run trials and write files here."
-        )
-        for host in _shown(self.host):
-            print(f"  http://{host}:{self.port}/?{TOKEN}={self._door.token}")
+        lines = [
+            "ckpt-tui: open one of these addresses in a browser; whoever has one can run trials and write files here.",
+            *(f"  http://{host}:{self.port}/?{TOKEN}={self._door.token}" for host in _shown(self.host)),
+        ]
         if not _is_loopback(self.host):
-            print(f"Port {self.port} can be reached from other machines, and what goes over it is not encrypted.")
-        print("Press Ctrl-C to stop.", flush=True)
+            lines.append(
+                f"Port {self.port} can be reached from other machines, and what goes over it is not encrypted."
+            )
+        with contextlib.suppress(OSError):
+            print(*lines, "Press Ctrl-C to stop.", sep="\n", flush=True)
 
     async def on_shutdown(self, app: web.Application) -> None:
         """End every explorer, so that no open page keeps the server."""
