@@ -9,16 +9,19 @@ import traceback
 from pathlib import Path
 from typing import Final
 
+from backends.pagecache import unwritten_bytes
+from backends.patience import UnansweredError, within
 from state.errors import CkptTuiError
 from state.run import Failure
 
 LOG_TAIL_LINES: Final = 20
 _VMSTAT: Final = Path("/proc/vmstat")
+_PROC_SELF: Final = Path("/proc/self")
 _DISK_FULL: Final = Failure("the storage is full", "free some space, choose another --storage or a smaller --size")
 _NO_MEMORY: Final = Failure("out of memory", "choose a smaller --size or close other programs")
 _NO_THREADS: Final = Failure(
     "no further thread or process may be started",
-    "raise the limit (ulimit -u, or the container's) or choose a lower --concurrency",
+    "raise the limit (ulimit -u and -v, or the container's) or choose a lower --concurrency",
 )
 _READ_ONLY: Final = Failure(
     "the storage has become read-only", "see the system's log for the reason, or choose another --storage"
@@ -92,20 +95,24 @@ def describe_exception(error: BaseException, storage: Failure | None = None) -> 
         error = error.exceptions[0]
     if isinstance(error, CkptTuiError):
         return Failure(error.what, error.do, log)
-    known = _known(error) or storage
+    known = known_failure(error) or storage
     if known is not None:
         return Failure(known.what, known.do, log)
     first_line = next(iter(str(error).strip().splitlines()), "")
     return Failure(f"{type(error).__name__}: {first_line[:300]}".rstrip(": "), "see the log", log)
 
 
-def storage_failure(folder: Path) -> Failure | None:
-    """Why a folder that could be written takes nothing any more; None if it does."""
+def storage_failure(folder: Path, made: os.stat_result, patience_s: float) -> Failure | None:
+    """Why a folder that could be written takes nothing any more; None if it does.
+
+    Args:
+        folder: Where to write.
+        made: What it was. Where a mount has gone, some libraries make the folder anew, on the disk below.
+        patience_s: How long it may take: what others have written before it may have to be put on the device first.
+    """
+    unwritten = unwritten_bytes() or 0
     try:
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(_PROBE_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
+        within(patience_s, lambda: _write_a_little(folder, made))
     except OSError as error:
         code = error.errno or errno.EIO
         if code in _OF_THE_PROCESS:
@@ -115,7 +122,20 @@ def storage_failure(folder: Path) -> Failure | None:
             or _BY_ERRNO.get(code)
             or Failure(f"the storage fails ({error.strerror})", _DEAD_DO)
         )
+    except UnansweredError:
+        if (unwritten_bytes() or 0) < unwritten - _PROBE_BYTES:
+            return None  # it is slow, and writes what came before
+        return Failure(f"the storage has not answered for {patience_s:g} s", _DEAD_DO)
     return None
+
+
+def _write_a_little(folder: Path, made: os.stat_result) -> None:
+    if not os.path.samestat(folder.stat(), made):
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(_PROBE_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def is_full(failure: Failure) -> bool:
@@ -123,8 +143,8 @@ def is_full(failure: Failure) -> bool:
     return failure.what == _DISK_FULL.what
 
 
-def _known(error: BaseException) -> Failure | None:
-    """What the system said, or torch of a GPU, wherever in an exception or its causes it stands."""
+def known_failure(error: BaseException) -> Failure | None:
+    """What the system said, or torch of a GPU, wherever in an exception or its causes it stands; None if neither."""
     text = str(error)
     if isinstance(error, OSError) and error.errno in _BY_ERRNO:
         return _BY_ERRNO[error.errno]
@@ -133,16 +153,36 @@ def _known(error: BaseException) -> Failure | None:
         said = {words: re.search(pattern, text) for words, pattern in _GPU_MEMORY.items()}
         what = ", ".join(f"{match[1]} {words}" for words, match in said.items() if match)
         return Failure(f"out of GPU memory{f' ({what})' if what else ''}", _NO_GPU_MEMORY_DO)
-    if isinstance(error, MemoryError) or "allocate memory" in text or "std::bad_alloc" in text:
+    if isinstance(error, MemoryError):
         return _NO_MEMORY
-    if "can't start new thread" in text or (isinstance(error, OSError) and error.errno == errno.EAGAIN):
+    if isinstance(error, OSError) and error.errno == errno.EAGAIN:  # of a process or a thread; files do not say it
         return _NO_THREADS
+    if lack := _lack(text):
+        return lack
     numbers = [int(number) for number in _NUMBER.findall(text)]
     numbers += [code for code in _BY_ERRNO if os.strerror(code) in text]
     if found := next((_BY_ERRNO[number] for number in numbers if number in _BY_ERRNO), None):
         return found
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return _known(cause) if cause is not None else None
+    return known_failure(cause) if cause is not None else None
+
+
+def lack_of_the_process(error: BaseException) -> Failure | None:
+    """What the system does not give to a process that measures nothing itself; None if it is something else."""
+    if isinstance(error, FileNotFoundError) and str(error.filename).startswith("/proc/") and not _PROC_SELF.exists():
+        return Failure("this system shows no /proc", "mount it (mount -t proc proc /proc), or run ckpt-tui where it is")
+    if isinstance(error, OSError):
+        return _BY_ERRNO[error.errno] if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM) else None
+    return _NO_MEMORY if isinstance(error, MemoryError) else _lack(str(error))
+
+
+def _lack(text: str) -> Failure | None:
+    """What a process lacks, in the words of the C++ library and of Python."""
+    if re.search(r"allocate memory|std::bad_alloc|\bMemoryError|failed to map segment", text):
+        return _NO_MEMORY
+    if re.search(r"can't start new thread|std::system_error'\n.*Resource temporarily unavailable", text):
+        return _NO_THREADS
+    return None
 
 
 def describe_exit(status: int, log: str, *, out_of_memory: bool) -> Failure:
@@ -154,6 +194,8 @@ def describe_exit(status: int, log: str, *, out_of_memory: bool) -> Failure:
         out_of_memory: Whether the system killed a process for lack of memory meanwhile.
     """
     number = status & 0x7F
+    if number == 0 and (lack := _lack(tail(log))):  # it could not even say it
+        return Failure(lack.what, lack.do, tail(log))
     if number == 0:
         return Failure(f"ended with exit status {status >> 8} and no result", "see the log", tail(log))
     name = signal_name(number)
@@ -163,8 +205,8 @@ def describe_exit(status: int, log: str, *, out_of_memory: bool) -> Failure:
             "check the storage, and see the log",
             tail(log),
         )
-    if number == signal.SIGABRT and "bad_alloc" in log:
-        return Failure(_NO_MEMORY.what, _NO_MEMORY.do, tail(log))
+    if number == signal.SIGABRT and (lack := _lack(log)):
+        return Failure(lack.what, lack.do, tail(log))
     if number == signal.SIGKILL:
         if out_of_memory:
             return Failure("killed by the system for lack of memory", _NO_MEMORY.do, tail(log))

@@ -50,6 +50,7 @@ _CANCEL_S: Final = 30.0
 _DEATH_S: Final = 5.0
 #: How long the removal of a dead worker's scratch may take.
 _REMOVE_S: Final = 60.0
+_SHARED_MEMORY: Final = Path("/dev/shm")
 _LINE_BYTES: Final = 64 * 1024 * 1024  # a model's table is one line
 
 
@@ -98,7 +99,8 @@ class Launcher:
                     stderr=log,
                     pass_fds=(write_fd,),
                     start_new_session=True,
-                    env=os.environ | WORKER_VARIABLES,
+                    env=os.environ | WORKER_VARIABLES | {"TMPDIR": str(_temporary_folder())},
+                    cwd=None if _has_current_folder() else os.sep,  # libraries load nothing from a folder that is gone
                 )
         except OSError as error:
             os.close(read_fd)
@@ -367,10 +369,35 @@ def _is_unsure(session: Session, elapsed_s: float) -> bool:
     return session.run is not None and wants_another_round(session.run, elapsed_s)
 
 
-def _new_log() -> Path:
-    folder = log_folder()
+def _has_current_folder() -> bool:
+    """Whether the current folder is there: somebody may have deleted it."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:  # no home to write to
-        folder = Path(tempfile.gettempdir())
-    return folder / f"worker-{os.getpid()}.log"
+        Path.cwd()
+    except OSError:
+        return False
+    return True
+
+
+def _temporary_folder() -> Path:
+    """Where libraries may put what they need for a while; in memory where no other place can be written."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        return _SHARED_MEMORY
+
+
+def _new_log() -> Path:
+    """A file for what the worker says, where one can be written: a home and the folder for such files may be read-only.
+
+    Raises:
+        WorkerError: If nothing can be written anywhere.
+    """
+    for folder in (log_folder(), _temporary_folder()):
+        with contextlib.suppress(OSError):
+            path = folder / f"worker-{os.getpid()}.log"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.open("ab").close()
+            return path
+    raise WorkerError(
+        f"the worker's log cannot be written in {log_folder()} or anywhere else", "set TMPDIR to a folder of yours"
+    )

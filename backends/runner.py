@@ -1,5 +1,7 @@
 """One run inside the worker: look at the model, check, build it in sealed memory, then trial by trial in children."""
 
+import errno
+import os
 from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import Final, Protocol
@@ -101,6 +103,7 @@ class Runner:
         self._run_id = command.run_id
         self._plan = command.plan
         self._folder = folder
+        self._made = folder.stat()
         self._schedule = schedule(command.plan)
         self._todo = set(command.trials)
         self._stalls = Patience(command.plan.stall_timeout_s)  # a time limit is for trials, not for downloads
@@ -318,10 +321,14 @@ class Runner:
                     if trial.method == LIMIT
                     else MethodTrial(registry.create(trial.method, plan), arena, plan, trial.operation, report)
                 )
-                emit(TrialFinished(number, measured.save(folder) if is_save else measured.load(folder)))
+                result = measured.save(folder) if is_save else measured.load(folder)
+                if not os.path.samestat(self._folder.stat(), self._made):  # made anew, on the disk below the mount
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+                emit(TrialFinished(number, result))
             except Exception as error:
-                storage = storage_failure(self._folder)
-                emit(TrialFailed(number, describe_exception(error, storage if is_save else None)))
+                storage = self._lost_storage()
+                is_why = storage is not None and (is_save or not is_full(storage))
+                emit(TrialFailed(number, describe_exception(error, storage if is_why else None)))
                 end_if_gone(emit, storage)
 
         def on_event(event: WorkerEvent) -> None:
@@ -342,9 +349,13 @@ class Runner:
         )
         if not ended:
             self._host.emit(TrialFailed(number, failure or Failure("ended without a result", "see the log")))
-            self._host.do(lambda emit: end_if_gone(emit, storage_failure(self._folder)), self._stalls, on_event)
+            self._host.do(lambda emit: end_if_gone(emit, self._lost_storage()), self._stalls, on_event)
         if not is_save or trial.method not in self._stored:
             self._delete(number, folder)
+
+    def _lost_storage(self) -> Failure | None:
+        """What is wrong with the storage, if anything is; asked before the one who asks would count as stalled."""
+        return storage_failure(self._folder, self._made, self._plan.stall_timeout_s / 2)
 
     def _delete(self, number: int, folder: Path) -> None:
         """Delete the checkpoint, timed; what cannot be deleted is left for the removal of the scratch folder."""

@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
@@ -22,6 +23,7 @@ import msgspec
 import psutil
 
 from backends.ownership import MARKER, PREFIX, Held, InUseError, NotOursError, empty, held, mark, opened, place, user_of
+from backends.patience import ANSWER_S, UnansweredError, within
 from backends.storage import filesystem_of
 from state.errors import StorageError
 from state.owner import Owner
@@ -174,10 +176,20 @@ def orphans(*storages: Path, everywhere: bool = True) -> tuple[Orphan, ...]:
 
     Args:
         storages: Folders.
-        everywhere: Follow the pointers to other mounts, too; one that has died keeps whoever asks.
+        everywhere: Follow the pointers to other mounts, too.
     """
-    looked_at = (_look(folder) for folder in sorted(_candidates(*storages, everywhere=everywhere)))
-    return tuple(orphan for orphan in looked_at if orphan is not None)
+    mounts, silent, found = _mounts(), set(), []
+    for folder in sorted(_candidates(*storages, everywhere=everywhere)):
+        mount = _mount(folder, mounts)
+        orphan: Orphan | None = Orphan(folder, None, "cannot be looked at (its storage does not answer)")
+        if mount not in silent:
+            try:
+                orphan = within(ANSWER_S, partial(_look, folder))
+            except UnansweredError:
+                silent.add(mount)
+        if orphan is not None:
+            found.append(orphan)
+    return tuple(found)
 
 
 def _candidates(*storages: Path, everywhere: bool) -> set[Path]:
@@ -186,21 +198,19 @@ def _candidates(*storages: Path, everywhere: bool) -> set[Path]:
     for storage in storages:
         with contextlib.suppress(OSError):  # one that cannot be read hides nothing of the others
             candidates |= set(storage.glob(f"{PREFIX}*"))
-    mounts = [] if everywhere else sorted((part.mountpoint for part in psutil.disk_partitions(all=True)), key=len)
+    mounts = [] if everywhere else _mounts()
     ours = {_mount(storage, mounts) for storage in storages}
     pointers = list(_pointers_folder().glob("*")) if _pointers_folder().is_dir() else []
     for pointer in pointers:
         with contextlib.suppress(OSError, ValueError):  # one that cannot be read must not hide the others
             folder = Path(os.fsdecode(pointer.read_bytes()))
-            if not folder.name.startswith(PREFIX) or not (everywhere or _mount(folder, mounts) in ours):
-                continue
-            try:
-                os.lstat(folder)
-            except FileNotFoundError:
-                pointer.unlink(missing_ok=True)
-            else:
+            if folder.name.startswith(PREFIX) and (everywhere or _mount(folder, mounts) in ours):
                 candidates.add(folder)
     return candidates
+
+
+def _mounts() -> list[str]:
+    return sorted((part.mountpoint for part in psutil.disk_partitions(all=True)), key=len)
 
 
 def _mount(folder: Path, mounts: list[str]) -> str:
@@ -213,7 +223,10 @@ def _look(folder: Path) -> Orphan | None:
     try:
         with held(folder, to_look=True) as it:
             return Orphan(folder, it.owner, _doubt(folder, it.owner))
-    except (InUseError, FileNotFoundError):
+    except InUseError:
+        return None
+    except FileNotFoundError:
+        _forget(folder)
         return None
     except NotOursError as doubt:
         return Orphan(folder, None, str(doubt))

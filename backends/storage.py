@@ -15,6 +15,7 @@ from typing import Final
 import psutil
 
 from backends import cgroups
+from backends.patience import ANSWER_S, UnansweredError, within
 from state.environment import FileSystem
 from state.errors import StorageError
 from state.needs import Room
@@ -42,8 +43,18 @@ def check_storage(folder: Path) -> Path:
     """The folder's absolute path, if checkpoints can be written there.
 
     Raises:
-        StorageError: If it is missing, no folder, or not writable.
+        StorageError: If it is missing, no folder, not writable, or does not answer.
     """
+    try:
+        return within(ANSWER_S, lambda: _checked(folder))
+    except UnansweredError:
+        raise StorageError(
+            f"the storage folder {folder} does not answer",
+            "check the mount, or the network behind it, or choose another --storage",
+        ) from None
+
+
+def _checked(folder: Path) -> Path:
     try:
         is_folder = stat.S_ISDIR(folder.stat().st_mode)
     except OSError as error:

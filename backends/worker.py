@@ -40,6 +40,10 @@ from state.run import Failure
 
 #: How long the removal of a run's files may take.
 _REMOVE_S: Final = 60.0
+#: And where the run was ended because its storage is lost, or something else of the machine.
+_LOST_S: Final = 5.0
+#: How much of what a child has written is looked at, from either end: libraries write the reason first, and then much.
+_LOG_BYTES: Final = 1 << 20
 
 
 class CancelledError(Exception):
@@ -116,7 +120,7 @@ class Worker:
         try:
             status = children.follow(pid, read_fd, patience, on_event, self._commands.fd, self._on_command)
         except ChildKilledError as error:
-            return Failure(error.what, error.do, self._log_from(log_start))
+            return Failure(error.what, error.do, tail(self._log_from(log_start)))
         if status == 0:
             return None
         return describe_exit(status, self._log_from(log_start), out_of_memory=oom_kills() > kills)
@@ -136,10 +140,11 @@ class Worker:
         except RefusedError as error:
             end = RunRefused(error.failure)
         finally:
-            self._remove(scratch)
+            is_lost = isinstance(end, RunRefused) and end.failure.ours
+            self._remove(scratch, _LOST_S if is_lost else _REMOVE_S)
         self.emit(end)
 
-    def _remove(self, scratch: Scratch) -> None:
+    def _remove(self, scratch: Scratch, patience_s: float) -> None:
         """Remove a scratch folder, in a child: a storage that has died keeps whoever asks it for anything.
 
         The results are worth more than a clean disk: what is left, the doctor will find.
@@ -153,9 +158,9 @@ class Worker:
 
         pid, read_fd = children.fork(remove, close_fds=(self._events_fd,))
         os.close(read_fd)
-        if children.status_within(pid, _REMOVE_S) is None:
+        if children.status_within(pid, patience_s) is None:
             children.kill(pid)
-            print(f"{scratch.folder} was not removed within {_REMOVE_S:g} s", file=sys.stderr)
+            print(f"{scratch.folder} was not removed within {patience_s:g} s", file=sys.stderr)
         scratch.let_go()
 
     def _read_commands(self) -> None:
@@ -182,7 +187,9 @@ class Worker:
     def _log_from(self, start: int) -> str:
         with self._log.open("rb") as file:
             file.seek(start)
-            return tail(file.read().decode(errors="replace"))
+            beginning = file.read(_LOG_BYTES)
+            file.seek(max(file.tell(), self._log.stat().st_size - _LOG_BYTES))
+            return (beginning + file.read()).decode(errors="replace")
 
 
 def import_libraries() -> None:

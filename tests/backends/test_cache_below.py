@@ -72,6 +72,46 @@ def test_dropping_the_page_cache_empties_an_image_only_on_a_disk_and_if_it_is_se
     assert module._is_on_a_disk(image, tmp_path / "nothing here") == (is_seen and kind == "ext4")
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("zram0", "no disk but memory"), ("ram3", "no disk but memory"), ("nbd1", "server may keep"), ("vda", "")],
+)
+@pytest.mark.parametrize("way", ["itself", "below a mapper"])
+def test_a_device_that_is_memory_or_somebody_elses_is_none_that_can_be_emptied(
+    name: str, words: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "filesystem_of", lambda _: FileSystem("ext4", source="nothing"))
+    (tmp_path / "block" / name).mkdir(parents=True)
+    number = tmp_path.stat().st_dev
+    link = tmp_path / "sys" / f"{os.major(number)}:{os.minor(number)}"
+    if way == "below a mapper":
+        (link / "slaves").mkdir(parents=True)
+        link = link / "slaves" / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(tmp_path / "block" / name)
+    below = cache_below(tmp_path, tmp_path / "sys")
+    if not words:
+        assert below is None
+    else:
+        assert below is not None
+        assert words in below.words
+        assert not below.is_dropped
+
+
+def test_an_overlay_is_what_lies_under_its_upper_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    upper = tmp_path / "upper"
+    overlay = FileSystem("overlay", "/", options=("rw", "lowerdir=/somewhere", f"upperdir={upper}"))
+    lies = {upper: FileSystem("nfs4", str(upper))}
+    monkeypatch.setattr(module, "filesystem_of", lambda path: lies.get(path, overlay))
+    assert cache_below(tmp_path, tmp_path) is None, "an upper folder that cannot be seen from here"
+    upper.mkdir()
+    found = cache_below(tmp_path, tmp_path)
+    assert found is not None
+    assert "nfs4" in found.words
+    lies.clear()
+    assert cache_below(tmp_path, tmp_path) is None, "an upper folder that is seen on the overlay itself"
+
+
 def test_a_disk_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "filesystem_of", lambda _: FileSystem("ext4"))
     device(tmp_path / "sys", tmp_path.stat().st_dev)

@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -98,16 +99,40 @@ def test_where_a_library_does_not_say_what_the_system_said_the_storage_is_asked(
     code: int, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hidden = RuntimeError("[enforce fail at inline_container.cc:659] . unexpected pos 64 vs 0")
-    assert describe_exception(hidden, storage_failure(tmp_path)).what.startswith("RuntimeError: [enforce fail")
+    assert describe_exception(hidden, storage_failure(tmp_path, tmp_path.stat(), 60)).what.startswith(
+        "RuntimeError: [enforce fail"
+    )
 
     def refuse(**_: object) -> None:
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
-    assert describe_exception(hidden, storage_failure(tmp_path)).what == what
-    failure = storage_failure(tmp_path)
+    assert describe_exception(hidden, storage_failure(tmp_path, tmp_path.stat(), 60)).what == what
+    failure = storage_failure(tmp_path, tmp_path.stat(), 60)
     assert failure is not None
     assert is_full(failure) == (what == FULL)
+
+
+def test_a_folder_that_was_made_anew_is_not_the_one_that_has_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "storage"
+    folder.mkdir()
+    (tmp_path / "another").mkdir()
+    made = folder.stat()
+    folder.rmdir()
+    (tmp_path / "another").rename(folder)
+    failure = storage_failure(folder, made, 60)
+    assert failure is not None
+    assert failure.what == "the storage is not there any more"
+
+
+def test_a_storage_that_does_not_answer_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: answer.wait(60))
+    failure = storage_failure(tmp_path, tmp_path.stat(), 0.1)
+    answer.set()
+    assert failure is not None
+    assert failure.what == "the storage has not answered for 0.1 s"
+    assert not is_full(failure)
 
 
 @pytest.mark.parametrize(

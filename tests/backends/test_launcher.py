@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -479,23 +480,55 @@ def test_what_is_left_when_parent_and_worker_die_together_is_found_as_an_orphan(
     assert scratch.orphans(Path(plan.storage)) == ()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> object:
+class Disk:
     """A file system of 48 MB, mounted from a file."""
+
+    def __init__(self, place: Path) -> None:
+        self.folder = place / "disk"
+        self._image = place / "disk.img"
+        self.folder.mkdir()
+
+    def mount(self) -> None:
+        """Mount it, new and empty."""
+        self.unmount()
+        with self._image.open("wb") as file:
+            file.truncate(48 << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-F", self._image], check=True)
+        subprocess.run(["mount", "-o", "loop,errors=remount-ro", self._image, self.folder], check=True)
+
+    def unmount(self) -> None:
+        """Take it away, whoever uses it."""
+        if self.folder.is_mount():
+            subprocess.run(["umount", "-l", self.folder], check=True)
+
+    @property
+    def false_error(self) -> Path:
+        """Where the kernel is told to believe that this file system is damaged."""
+        source = subprocess.run(["findmnt", "-no", "SOURCE", self.folder], capture_output=True, text=True, check=True)
+        return Path("/sys/fs/ext4", Path(source.stdout.strip()).name, "trigger_fs_error")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
     if os.geteuid() != 0 or shutil.which("mkfs.ext4") is None:
         pytest.skip("only root with mkfs.ext4 can mount a file system of a limited size")
-    image, folder = tmp_path / "disk.img", tmp_path / "disk"
-    folder.mkdir()
-    with image.open("wb") as file:
-        file.truncate(48 << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-F", image], check=True)
-    command = ["mount", "-o", "loop,errors=remount-ro", str(image), str(folder)]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"mounting is not permitted here: {mounted.stderr.strip()}")
-    yield folder
-    if folder.is_mount():  # a test may have taken it away
-        subprocess.run(["umount", "-l", folder], check=True)
+    disk = Disk(tmp_path)
+    try:
+        disk.mount()
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"mounting is not permitted here: {error}")
+    yield disk
+    disk.unmount()
+
+
+@pytest.fixture
+def small_disk(disk: Disk) -> Path:
+    return disk.folder
+
+
+def ours() -> tuple[str, ...]:
+    """Every method that can run here."""
+    return tuple(name for name, entry in registry.entries().items() if entry.unavailable is None)
 
 
 def test_a_disk_that_fills_up_during_a_save_is_a_row_with_a_reason(
@@ -513,7 +546,7 @@ def test_a_disk_that_fills_up_during_a_save_is_a_row_with_a_reason(
 def test_a_disk_that_gets_full_in_the_middle_of_a_save_is_told_as_that_by_every_method(
     plan: Plan, small_disk: Path
 ) -> None:
-    methods = tuple(name for name, entry in registry.entries().items() if entry.unavailable is None)
+    methods = ours()
     plan = Plan(model=plan.model, storage=str(small_disk), repeats=1, methods=methods)
     trials, hog = schedule(plan), small_disk / "hog"
 
@@ -532,30 +565,34 @@ def test_a_disk_that_gets_full_in_the_middle_of_a_save_is_told_as_that_by_every_
 
 
 @pytest.mark.parametrize(
-    ("command", "what"),
-    [
-        ("umount -l {folder}", "the storage is not there any more"),
-        ("echo lost > /sys/fs/ext4/{device}/trigger_fs_error", "the storage has become read-only"),
-    ],
+    ("is_gone", "what"),
+    [(True, "the storage is not there any more"), (False, "the storage has become read-only")],
     ids=["vanishes", "becomes read-only"],
 )
-def test_a_storage_that_goes_away_ends_the_run_with_its_sentence_and_what_was_measured(
-    command: str, what: str, plan: Plan, faulty_methods: None, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_storage_that_goes_away_in_the_middle_of_any_save_ends_the_run_with_its_sentence(
+    is_gone: bool, what: str, plan: Plan, disk: Disk
 ) -> None:
-    source = subprocess.run(["findmnt", "-no", "SOURCE", small_disk], capture_output=True, text=True, check=True)
-    device = Path(source.stdout.strip()).name
-    if "trigger" in command and not Path(f"/sys/fs/ext4/{device}/trigger_fs_error").exists():
+    if not is_gone and not disk.false_error.exists():
         pytest.skip("this kernel has no way to report a false error of ext4")
-    monkeypatch.setenv("LOSE_STORAGE", command.format(folder=small_disk, device=device))
-    plan = Plan(model=plan.model, storage=str(small_disk), repeats=2, methods=("pytorch", "loses-storage"), seed=1)
-    run, events = measure(plan)
-    assert isinstance(events[-1], RunRefused)
+    plans = [Plan(model=plan.model, storage=str(disk.folder), repeats=1, methods=(name,), seed=2) for name in ours()]
+    trials = schedule(plans[0])
+    assert trials[0].method == LIMIT, "choose another seed: something has to be measured before"
+
+    def lose(launcher: Launcher, event: Event) -> None:
+        if isinstance(event, RunRequested):
+            disk.mount()
+        elif isinstance(event, PhaseEntered) and event.phase == "measure":
+            trial = trials[event.trial]
+            if trial.method != LIMIT and trial.operation == "save":
+                disk.unmount() if is_gone else disk.false_error.write_text("lost")
+
+    run, events = measure(*plans, act=lose)
+    assert [event.failure.what for event in events if isinstance(event, RunRefused)] == [what] * len(plans)
+    failures = {event.failure.what for event in events if isinstance(event, TrialFailed)}
+    assert failures <= {what, "the storage fails (Input/output error)", "there is no checkpoint to load"}
+    assert sum(isinstance(event, TrialFinished) for event in events) >= 2 * len(plans), "the limit's results are kept"
     assert run.status == "refused"
-    assert run.refusal is not None
-    assert (run.refusal.what, run.refusal.ours) == (what, True)
-    failure = run.of("loses-storage", "save")[0].failure
-    assert failure is not None
-    assert failure.what == what
+    assert wait_until(lambda: gone(family(os.getpid())[1:]))
 
 
 def test_a_disk_that_is_too_small_is_refused_with_figures(plan: Plan, small_disk: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_folder_is_in_use_as_long_as_a_child_of_its_maker_lives(storage: Path)
     assert not held.folder.exists()
 
 
-def test_a_pointer_to_what_cannot_be_reached_is_kept(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_reached_is_named_and_its_pointer_kept(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = made_by_a_dead_process(storage)
     lstat = os.lstat
 
@@ -105,7 +105,9 @@ def test_a_pointer_to_what_cannot_be_reached_is_kept(storage: Path, monkeypatch:
         return lstat(path)
 
     monkeypatch.setattr(os, "lstat", fail)
-    assert orphans() == ()
+    (orphan,) = orphans()
+    assert orphan.folder == folder
+    assert orphan.doubt == "cannot be looked at (Transport endpoint is not connected)"
     monkeypatch.setattr(os, "lstat", lstat)
     assert [orphan.folder for orphan in orphans()] == [folder]
 

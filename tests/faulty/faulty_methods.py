@@ -135,10 +135,3 @@ class LosesMarker(Faulty):
 
     def go_wrong(self, folder: Path) -> None:
         (folder.parent / MARKER).unlink()
-
-
-class LosesStorage(Faulty):
-    """Has the storage go wrong in the middle of a save, by a command that a test has chosen."""
-
-    def go_wrong(self, folder: Path) -> None:
-        subprocess.run(os.environ["LOSE_STORAGE"], shell=True, check=True)

@@ -1,0 +1,89 @@
+"""A mount whose server answers no more: nothing fails, everything that asks it waits."""
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import backends.storage
+from backends import scratch
+from backends.launcher import Launcher
+from backends.storage import check_storage
+from state.errors import StorageError
+from state.events import Event, RunRefused, TrialStarted
+from state.plan import Plan
+from tests.backends.runs import made_by_a_dead_process, measure, wait_until
+
+
+class Mount:
+    """A folder that a program shows, which can be told to be silent."""
+
+    def __init__(self, source: Path, folder: Path) -> None:
+        self.folder = folder
+        self._server = subprocess.Popen(["bindfs", "-f", source, folder], stderr=subprocess.DEVNULL)
+        if not wait_until(lambda: folder.is_mount() or self._server.poll() is not None) or self._server.poll():
+            self.end()
+            pytest.skip("nothing can be mounted with FUSE here")
+
+    def be_silent(self) -> None:
+        self._server.send_signal(signal.SIGSTOP)
+
+    def end(self) -> None:
+        self._server.kill()  # whoever waits for it gets an error then
+        self._server.wait()
+        subprocess.run(["umount", "-l", self.folder], capture_output=True, check=False)
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    if shutil.which("bindfs") is None:
+        pytest.skip("there is no bindfs here")
+    for name in ("source", "mounted"):
+        (tmp_path / name).mkdir()
+    mount = Mount(tmp_path / "source", tmp_path / "mounted")
+    yield mount
+    mount.end()
+
+
+def test_it_is_refused_in_time(mount: Mount, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_storage(mount.folder) == mount.folder
+    mount.be_silent()
+    monkeypatch.setattr(backends.storage, "ANSWER_S", 0.5)
+    with pytest.raises(StorageError, match="does not answer"):
+        check_storage(mount.folder)
+
+
+def test_leftovers_elsewhere_are_found_although_one_place_is_silent(mount: Mount, storage: Path) -> None:
+    there = [made_by_a_dead_process(mount.folder) for _ in range(3)]
+    here = made_by_a_dead_process(storage)
+    mount.be_silent()
+    found = {orphan.folder: orphan.doubt for orphan in scratch.orphans(storage)}
+    assert found.pop(here) == ""
+    assert found.keys() == set(there)
+    assert set(found.values()) == {"cannot be looked at (its storage does not answer)"}
+
+
+def test_a_run_whose_storage_is_silent_in_the_middle_ends_with_what_was_measured(
+    mount: Mount, small_model: Path
+) -> None:
+    plan = Plan(
+        model=str(small_model),
+        storage=str(mount.folder),
+        methods=("pytorch", "safetensors", "ts+chunks"),
+        repeats=1,
+        stall_timeout_s=6.0,
+    )
+
+    def be_silent(launcher: Launcher, event: Event) -> None:
+        if isinstance(event, TrialStarted) and event.trial == 4:
+            mount.be_silent()
+
+    run, events = measure(plan, act=be_silent)
+    assert isinstance(events[-1], RunRefused)
+    assert run.refusal is not None
+    assert run.refusal.what == "the storage has not answered for 3 s"
+    assert run.refusal.ours
+    assert sum(record.status == "done" for record in run.records) == 4
