@@ -7,7 +7,9 @@ import gc
 import importlib
 import os
 import signal
+import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.command import CommandPalette
 from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.screen import Screen
@@ -69,8 +72,19 @@ if TYPE_CHECKING:
     from tui.widgets.switch_row import SwitchRow
 
 
+#: How long a signal may wait for the event loop, and how long what it asks for may take.
+_HEAR_S: Final = 5.0
+_LEAVE_S: Final = 120.0
 #: How long the end may take when nobody is there any more to see it.
 _HANG_UP_S: Final = 30.0
+#: How long the screen may wait to learn what lies under a storage folder.
+_LOOK_S: Final = 0.5
+
+
+def _is_of_the_palette(error: BaseException) -> bool:
+    """Whether an exception comes out of Textual's palette of commands, or out of a task that it has started."""
+    frames = traceback.walk_tb(getattr(error, "error", error).__traceback__)
+    return any(frame.f_globals.get("__name__") == CommandPalette.__module__ for frame, _ in frames)
 
 
 class ExplorerApp(App[None]):
@@ -113,6 +127,8 @@ class ExplorerApp(App[None]):
         self._flipped: Switch = "concurrency"
         self._leaving: Question | None = None
         self._left_for: int | None = None
+        self._is_left = False
+        self._is_hung_up = False
         self._keeper = Keeper(self._tell_of_history)
         for theme in THEMES.values():
             self.register_theme(theme)
@@ -136,8 +152,24 @@ class ExplorerApp(App[None]):
         loop = asyncio.get_running_loop()
         with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread, as under a test's driver
             for number in (signal.SIGINT, signal.SIGTERM):
-                loop.add_signal_handler(number, self._leave_for, number)
-            loop.add_signal_handler(signal.SIGHUP, lambda: self.run_worker(self._leave_a_dead_terminal()))
+                signal.signal(number, partial(self._told_to_leave, loop))
+            loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    def _told_to_leave(self, loop: asyncio.AbstractEventLoop, number: int, _: object) -> None:
+        """Leave as soon as the event loop hears of it; it may be waiting for a terminal that takes nothing more.
+
+        Then the program ends without it: the worker cleans up when it finds itself alone.
+        """
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and the program is about to
+            loop.call_soon_threadsafe(self._leave_for, number)
+
+        def end_if_stuck(*_: object) -> None:
+            if self._left_for is None or time.monotonic() > told_s + _LEAVE_S:
+                os._exit(128 + number)
+
+        told_s = time.monotonic()
+        signal.signal(signal.SIGALRM, end_if_stuck)  # no thread: none may be started out of a handler
+        signal.setitimer(signal.ITIMER_REAL, _HEAR_S, _HEAR_S)
 
     @on(ExploreScreen.Filled)
     def _begin(self) -> None:
@@ -179,14 +211,15 @@ class ExplorerApp(App[None]):
     # Drawing -------------------------------------------------------------------------------------------------------
 
     def _show(self) -> None:
+        from backends.patience import UnansweredError, within
         from backends.storage import filesystem_of
 
         storage = self.explorer.plan.storage
         if storage != self._where[0]:
             filesystem = "(not here)"  # that of a run that was opened may be gone, or on another machine
-            with contextlib.suppress(OSError):  # or be no name that this system knows
-                if Path(storage).is_dir():
-                    filesystem = filesystem_of(Path(storage)).type
+            # Or be no name that this system knows, or a link to itself.
+            with contextlib.suppress(OSError, ValueError, RuntimeError, UnansweredError):
+                filesystem = within(_LOOK_S, lambda: filesystem_of(Path(storage).resolve(strict=True))).type
             self._where = (storage, f"{storage} {filesystem}")
         words = "" if self.explorer.running else hint(self.explorer, self.keys)
         self.main.show(self.explorer, self._where[1], words)
@@ -228,7 +261,9 @@ class ExplorerApp(App[None]):
         self._steering.run(request)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Dim what cannot be done now."""
+        """Dim what cannot be done now: nothing any more when it is being left, since no screen comes up then."""
+        if self._is_left:
+            return False
         running = self.explorer.running
         if (action == "stop" and not running) or (action in ("run", "run_all") and running):
             return None
@@ -439,6 +474,11 @@ class ExplorerApp(App[None]):
             if binding.action != "app.command_palette":
                 yield SystemCommand(binding.description, binding.tooltip, partial(self.main.run_action, binding.action))
 
+    def action_command_palette(self) -> None:
+        """Open the palette; one at a time, whatever lies over it."""
+        if not any(isinstance(screen, CommandPalette) for screen in self.screen_stack):
+            self.push_screen(CommandPalette())
+
     def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
         """The settings were checked for that; a widget's own keys may stand behind ours."""
 
@@ -462,19 +502,30 @@ class ExplorerApp(App[None]):
 
     async def leave(self, return_code: int = 0) -> None:
         """End everything, and exit."""
+        self._is_left = True
         if self.explorer.running:
             self.notify("leaving: the trial is stopped and its files are deleted …", timeout=60)
-        await self._end()
-        self.exit(return_code=return_code)
+        try:
+            await self._end()
+        finally:
+            self.exit(return_code=return_code)
 
     def _leave_for(self, number: int) -> None:
         """Somebody outside wants it to end; asked again, it does not wait for the worker."""
+        if not self.is_running:  # it has ended, and only tidies up
+            return
         if self._left_for is not None:
             self._steering.kill()
             self.exit(return_code=128 + number)
             return
         self._left_for = number
         self.run_worker(self.leave(128 + number))
+
+    def _hang_up(self) -> None:
+        """The system may say it, and the driver find it, too."""
+        if not self._is_hung_up:
+            self._is_hung_up = True
+            self.run_worker(self._leave_a_dead_terminal())
 
     async def _leave_a_dead_terminal(self) -> None:
         """After a hang-up: Textual would wait for ever to write its farewell to a terminal that is gone."""
@@ -533,13 +584,34 @@ class ExplorerApp(App[None]):
                 except CkptTuiError as error:
                     self._tell(str(error))
 
+    def _handle_exception(self, error: Exception) -> None:
+        """End with what was measured, but not for what nobody needs any more.
+
+        While the explorer is being left, whatever comes up finds its screen gone. And Textual's palette of commands
+        goes on for a moment when it has been closed, and misses its own parts then.
+        """
+        if self._is_left or _is_of_the_palette(error):
+            self._note_exception(error)
+            if len(self._screen_stack) > 1 and isinstance(self._screen_stack[-1], CommandPalette):
+                self.pop_screen()
+            return
+        super()._handle_exception(error)
+
+    def _note_exception(self, error: BaseException | None) -> None:
+        with contextlib.suppress(OSError), self._steering.log.open("a") as log:
+            traceback.print_exception(error, file=log)
+
     def _fatal_error(self) -> None:
         """A fault of ours: the traceback goes to the log, people get a sentence.
 
         Overrides Textual's own, which prints the traceback with all locals over the screen.
         """
-        with contextlib.suppress(OSError), self._steering.log.open("a") as log:
-            traceback.print_exc(file=log)
+        from backends.failures import lack_of_the_process
+
+        self._note_exception(sys.exc_info()[1])
         if self._exit_renderables:  # the first fault has been told
             return
-        self.exit(return_code=1, message=f"ckpt-tui: a fault of its own, please report it: see {self._steering.log}.")
+        error = sys.exc_info()[1]
+        lack = lack_of_the_process(error) if error is not None else None
+        words = f"{lack.what}: {lack.do}" if lack else f"a fault of its own, please report it: see {self._steering.log}"
+        self.exit(return_code=1, message=f"ckpt-tui: {words}.")

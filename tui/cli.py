@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 import msgspec
@@ -16,6 +16,9 @@ from state.plan import Plan
 from tui.output import check_files, format_option, standard_output, tell, write_files
 from tui.plain import be_plain_where_needed, is_plain
 from tui.plan_options import make_plan, plan_options
+
+if TYPE_CHECKING:
+    from textual.driver import Driver
 
 OK, SOME_FAILED, WRONG_REQUEST = 0, 1, 2
 
@@ -103,11 +106,23 @@ def explore(context: click.Context, /, *, plain: bool, **options: Any) -> int:
 
     with guarded_terminal("it was killed; finished results are in the history: see ckpt-tui history."):
         from tui.app import ExplorerApp
-        from tui.terminal_driver import TerminalDriver
 
-        app = ExplorerApp(plan, entries, settings, driver_class=None if in_browser else TerminalDriver)
+        app = ExplorerApp(plan, entries, settings, driver_class=_driver_class(in_browser, settings.ascii))
         app.run()
     return app.return_code or OK
+
+
+def _driver_class(in_browser: bool, plain: bool) -> "type[Driver] | None":
+    """What the explorer is drawn with; None leaves it to Textual."""
+    if in_browser and plain:
+        from tui.web.driver import PlainDriver
+
+        return PlainDriver
+    if in_browser:
+        return None
+    from tui.terminal_driver import TerminalDriver
+
+    return TerminalDriver
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
@@ -125,6 +140,7 @@ def serve(host: str, port: int, also: tuple[str, ...], explore_options: tuple[st
     """Open the explorer in a browser, on this machine only unless --host says otherwise.
 
     Takes the options of `explore`, too. The address that it prints lets its reader run trials and write files here.
+    Exit status: 2 the request was wrong, 128 + N stopped by signal N.
     """
     from tui.preferences import of_the_plan, to_explore
 
@@ -140,8 +156,8 @@ def serve(host: str, port: int, also: tuple[str, ...], explore_options: tuple[st
         ) from None
     if not host.strip("[] "):
         raise RequestError("--host has no address in it", "give one, such as localhost or 0.0.0.0")
-    serve_explorer(host, port, explore_options, also)
-    return OK
+    stopped_by = serve_explorer(host, port, explore_options, also)
+    return OK if stopped_by is None else 128 + stopped_by
 
 
 @cli.command()
@@ -197,6 +213,9 @@ def _run(plan: Plan, output: str, exports: tuple[Path, ...], *, overwrite: bool,
     try:
         with standard_output():
             print_report(measured, output)
+    except OutputError:
+        if stopped_by is None:  # a terminal that has hung up is no news
+            raise
     finally:  # a reader that has gone, as in `ckpt-tui run | head`, must not cost the files
         exported = write_files(measured, exports, overwrite=overwrite, quiet=quiet)
     if stopped_by is not None:
@@ -248,6 +267,13 @@ def main() -> NoReturn:
     except BrokenPipeError:  # the reader of our output has gone, as in `ckpt-tui run | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
+    except Exception as error:  # what the system lacks is no fault of ours, and no traceback says it better
+        from backends.failures import lack_of_the_process
+
+        failure = lack_of_the_process(error)
+        if failure is None:
+            raise
+        sys.exit(_say(f"{failure.what}: {failure.do}", SOME_FAILED))
     sys.exit(status)
 
 

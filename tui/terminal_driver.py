@@ -1,9 +1,37 @@
 """Textual's way to a terminal, for what terminals and shells also do."""
 
+import asyncio
+import contextlib
 import os
+import select
+import signal
 import sys
+from collections.abc import Callable
+from typing import Any, Final, TextIO, cast
 
+from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
+
+#: How often to look whether the terminal is still there.
+_LOOK_S: Final = 1.0
+
+
+class _Terminal:
+    """What is drawn on, which may go away: Textual's thread that writes would end then, and its queue fill up."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._file.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.flush()
+
+    def fileno(self) -> int:
+        return self._file.fileno()
 
 
 class TerminalDriver(LinuxDriver):
@@ -19,34 +47,75 @@ class TerminalDriver(LinuxDriver):
     #: Whether the console was told a size, which it does not ask for any more.
     _told = False
     _is_gone = False
+    _is_to_stop = False
+    _watching: asyncio.TimerHandle | None = None
+
+    def __init__(self, app: App[Any], **options: Any) -> None:
+        super().__init__(app, **options)
+        self._file = cast(Any, _Terminal(cast(TextIO, self._file)))
 
     def start_application_mode(self) -> None:
         """Take the terminal."""
         super().start_application_mode()  # type: ignore[no-untyped-call]
         self._on = True
+        if self._watching is None:
+            self._watch()
+
+    def _watch(self) -> None:
+        """A terminal that does not control this process, as after `setsid`, goes without a signal."""
+        poll = select.poll()
+        poll.register(self.fileno, 0)
+        if any(events & (select.POLLHUP | select.POLLERR) for _, events in poll.poll(0)):
+            os.kill(os.getpid(), signal.SIGHUP)
+        else:
+            self._watching = self._loop.call_later(_LOOK_S, self._watch)
+
+    def run_input_thread(self) -> None:
+        """Take what is typed."""
+        with contextlib.suppress(OSError):  # the terminal is gone, which is seen elsewhere
+            super().run_input_thread()
 
     def hang_up(self) -> None:
-        """Draw no more: the terminal is gone, and a queue that nobody empties would stop the program."""
+        """Draw no more: the terminal is gone."""
         self._is_gone = True
+        if self._watching is not None:
+            self._watching.cancel()
 
     def write(self, data: str) -> None:
-        """Draw."""
-        if not self._is_gone:
+        """Draw, unless nobody takes it: a queue that is not emptied fills up, and whoever puts more into it waits."""
+        if not (self._is_gone or self._suspended):
             super().write(data)
 
     def stop_application_mode(self) -> None:
-        """Give it back."""
-        self._on = False
+        """Give it back; for good, unless it is for a while."""
+        self._on = self._suspended = False
         super().stop_application_mode()
 
     def suspend_application_mode(self) -> None:
-        """Give it back for a while."""
-        super().suspend_application_mode()
-        self._suspended = True
+        """Give it back for a while, if it was taken."""
+        if self._on:
+            super().suspend_application_mode()
+            self._suspended = True
+
+    def _sigtstp_application(self, *_: object) -> None:
+        """Go, when the event loop has a moment: what was interrupted may be drawing, and hold its locks."""
+        self._is_to_stop = True
+        self._call(self._go)
+
+    def _go(self) -> None:
+        self.suspend_application_mode()
+        if self._is_to_stop:  # nobody has said otherwise meanwhile
+            self._is_to_stop = False
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     def _sigcont_application(self, *_: object) -> None:
-        """Come back, when the event loop has a moment: what was interrupted may be drawing, and hold its locks."""
-        self._loop.call_soon_threadsafe(self._come_back)
+        """Come back, likewise."""
+        self._is_to_stop = False
+        self._call(self._come_back)
+
+    def _call(self, callback: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and the program is about to
+            self._loop.call_soon_threadsafe(callback)
 
     def _come_back(self) -> None:
         """Take the terminal as it is now, and draw everything.

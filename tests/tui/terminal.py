@@ -1,6 +1,8 @@
 """A real terminal for tests: a pseudo-terminal with a screen behind it."""
 
+import contextlib
 import os
+import select
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -52,11 +54,26 @@ class Terminal:
             data = self.process.read_nonblocking(1 << 16, timeout=0.1)
         except pexpect.TIMEOUT:
             return True
-        except pexpect.EOF:
+        except pexpect.EOF:  # which it says as soon as the program is dead
+            self._read_the_rest()
             return False
+        self._draw(data)
+        return True
+
+    def _read_the_rest(self, patience_s: float = 5.0) -> None:
+        """What still comes: the terminal's side is open as long as somebody has it, such as who tidies up."""
+        fd, deadline_s = self.process.child_fd, time.monotonic() + patience_s
+        with contextlib.suppress(OSError):  # the end of it
+            while fd >= 0 and time.monotonic() < deadline_s:
+                if select.select([fd], [], [], 0.1)[0]:
+                    data = os.read(fd, 1 << 16)
+                    if not data:
+                        return
+                    self._draw(data)
+
+    def _draw(self, data: bytes) -> None:
         self.raw += data
         self._stream.feed(data)
-        return True
 
     def wait_for(self, condition: Callable[[str], object], timeout_s: float = 60.0) -> str:
         """The screen as soon as it fulfils a condition.
@@ -99,3 +116,9 @@ class Terminal:
         self.process.close()
         status: int | None = self.process.exitstatus
         return status
+
+
+def assert_terminal_restored(terminal: Terminal) -> None:
+    """The main screen, a visible cursor and no mouse reports, after everything else."""
+    for on, off in ((b"\x1b[?1049h", b"\x1b[?1049l"), (b"\x1b[?25l", b"\x1b[?25h"), (b"\x1b[?1003h", b"\x1b[?1003l")):
+        assert terminal.raw.rfind(off) > terminal.raw.rfind(on), off

@@ -14,7 +14,7 @@ import pytest
 
 from state.history import History
 from tests.backends.runs import family, gone, made_by_a_dead_process, scratch_folders, wait_until
-from tests.tui.terminal import Terminal
+from tests.tui.terminal import Terminal, assert_terminal_restored
 
 COMMAND = Path(sys.executable).with_name("ckpt-tui")
 SIX_DONE = re.compile(r"(✓.*\n?){6}")
@@ -40,12 +40,6 @@ def explorer_process(terminal: Terminal) -> psutil.Process:
         if "explore" in " ".join(process.cmdline()) or str(COMMAND) in process.cmdline():
             return process
     raise AssertionError("there is no explorer")
-
-
-def assert_terminal_restored(terminal: Terminal) -> None:
-    """The main screen, a visible cursor and no mouse reports, after everything else."""
-    for on, off in ((b"\x1b[?1049h", b"\x1b[?1049l"), (b"\x1b[?25l", b"\x1b[?25h"), (b"\x1b[?1003h", b"\x1b[?1003l")):
-        assert terminal.raw.rfind(off) > terminal.raw.rfind(on), off
 
 
 def test_six_methods_toggle_rerun_export_and_read_back(small_model: Path, storage: Path, tmp_path: Path) -> None:
@@ -180,6 +174,26 @@ def test_a_signal_ends_everything_in_order(
     assert "Traceback" not in terminal.text
 
 
+def test_a_signal_is_heard_although_the_terminal_takes_nothing_more(
+    small_model: Path, storage: Path, faulty_methods: None
+) -> None:
+    terminal = open_explorer(storage, "--model", str(small_model), "--methods", "is-slow", columns=200, lines=60)
+    press(terminal, "r")
+    terminal.wait_for(lambda text: "is-slow save measure" in text, timeout_s=90)
+    explorer = explorer_process(terminal)
+    worker = [process for process in explorer.children(recursive=True) if "backends.worker" in process.cmdline()]
+    assert worker
+    for _ in range(60):  # each draws the whole screen anew, and nobody reads
+        explorer.send_signal(signal.SIGCONT)
+        press(terminal, "t")
+    explorer.send_signal(signal.SIGTERM)
+    _, status = os.waitpid(explorer.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGTERM
+    terminal.hang_up()  # who tidies up the terminal waits for it, too
+    assert wait_until(lambda: gone(worker))
+    assert scratch_folders(storage) == []
+
+
 def test_a_closed_terminal_of_an_idle_explorer_leaves_nothing(storage: Path) -> None:
     terminal = in_a_shell("--storage", str(storage))
     processes = family(terminal.pid)
@@ -198,6 +212,16 @@ def test_a_closed_terminal_leaves_nothing(small_model: Path, storage: Path, faul
     psutil.wait_procs(processes, timeout=20)
     assert gone(processes)
     assert scratch_folders(storage) == []
+
+
+def test_a_terminal_that_is_not_our_own_may_go_without_a_signal(storage: Path) -> None:
+    terminal = Terminal(Path("/usr/bin/setsid"), "--wait", str(COMMAND), "--storage", str(storage))
+    terminal.wait_for(lambda text: "q Quit" in text)
+    processes = family(terminal.pid)[1:]
+    assert len(processes) >= 2
+    terminal.hang_up()
+    psutil.wait_procs(processes, timeout=20)
+    assert gone(processes)
 
 
 def in_a_shell(*options: str) -> Terminal:
@@ -233,6 +257,21 @@ def test_kill_9_gives_the_terminal_back_and_leaves_no_process(
     terminal.process.close()
 
 
+def test_a_key_that_is_held_down_suspends_once_and_stops_nothing_else(storage: Path) -> None:
+    terminal = open_explorer(storage)
+    explorer = explorer_process(terminal)
+    terminal.process.send("\x1a" * 6)
+    for _ in range(6):
+        if wait_until(lambda: explorer.status() == psutil.STATUS_STOPPED, 1):
+            os.killpg(explorer.pid, signal.SIGCONT)
+    terminal.screen.reset()
+    terminal.wait_for(lambda text: "Optimizations" in text and "q Quit" in text, timeout_s=15)
+    terminal.settle(1.0)
+    press(terminal, "q")
+    assert terminal.finish(timeout_s=30) == 0
+    assert_terminal_restored(terminal)
+
+
 def test_suspend_goes_back_to_the_shell_and_fg_returns(small_model: Path, storage: Path) -> None:
     terminal = in_a_shell("--storage", str(storage), "--model", str(small_model))
     press(terminal, "\x1a")
@@ -252,13 +291,15 @@ def test_after_a_stop_and_a_continue_from_outside_the_whole_screen_is_drawn_agai
     terminal = open_explorer(storage, "--model", str(small_model))
     explorer = explorer_process(terminal)
     threads = explorer.num_threads()
-    for _ in range(2):
+    stops = 8  # more than the threads that the pool of the event loop may still start meanwhile
+    for _ in range(stops):
         explorer.send_signal(signal.SIGSTOP)
         assert wait_until(lambda: explorer.status() == psutil.STATUS_STOPPED)
         terminal.screen.reset()  # what somebody else did to it
         explorer.send_signal(signal.SIGCONT)
         terminal.wait_for(lambda text: "Optimizations" in text and "q Quit" in text, timeout_s=15)
-    assert explorer.num_threads() <= threads + 1
+    assert explorer.num_threads() < threads + stops, "each leaves a thread behind"
+    terminal.settle(1.0)  # what is typed while it takes the terminal back is lost
     press(terminal, "q")
     assert terminal.finish(timeout_s=30) == 0
     assert_terminal_restored(terminal)

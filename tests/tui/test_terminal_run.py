@@ -1,6 +1,8 @@
 """`ckpt-tui run` on a real terminal."""
 
+import os
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -86,6 +88,8 @@ def test_a_closed_terminal_ends_the_run_and_leaves_nothing(
     terminal.wait_for(lambda text: "measure" in text)
     processes = family(terminal.pid)
     terminal.hang_up()
+    _, status = os.waitpid(terminal.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP, "although nothing can be written any more"
     psutil.wait_procs(processes, timeout=15)
     assert gone(processes)
     assert scratch_folders(storage) == []

@@ -16,7 +16,8 @@ import psutil
 import pytest
 from aiohttp import WSMsgType, web
 
-from tests.backends.runs import family, gone, wait_until
+from state.history import History
+from tests.backends.runs import family, gone, scratch_folders, wait_until
 from tests.tui.browser import browser_page
 
 COMMAND = Path(sys.executable).with_name("ckpt-tui")
@@ -236,6 +237,38 @@ async def test_the_socket_closes_when_the_explorer_ends(served: Served) -> None:
     assert wait_until(lambda: len(family(served.process.pid)) == 1)
 
 
+async def test_a_page_that_is_closed_in_the_middle_of_a_run_ends_it_and_keeps_what_was_measured(
+    small_model: Path, storage: Path, faulty_methods: None
+) -> None:
+    served = Served(storage, "--model", str(small_model), "--methods", "pytorch,is-slow", "--seed", "3")
+    try:
+        async with visitor(served) as session:
+            async with session.ws_connect(served.at("/ws?width=120&height=36")) as connection:
+                await until(connection, "Optimizations")
+                await connection.send_json(["stdin", "r"])
+                while not list(storage.glob("*/*is-slow*")):
+                    await connection.receive(timeout=60)
+                processes = family(served.process.pid)[1:]
+            assert await asyncio.to_thread(wait_until, lambda: gone(processes), 30)
+            assert scratch_folders(storage) == []
+            with History() as history:
+                (entry,) = history.runs()
+            assert (entry.status, entry.done) == ("cancelled", 4)
+            async with session.ws_connect(served.at("/ws?width=120&height=36")) as connection:
+                await until(connection, "Optimizations")
+    finally:
+        assert served.end() == ""
+
+
+async def test_plain_characters_are_sent_where_they_were_asked_for(storage: Path) -> None:
+    served = Served(storage, "--ascii")
+    try:
+        async with visitor(served) as session, session.ws_connect(served.at("/ws?width=120&height=36")) as connection:
+            assert (await until(connection, "Optimizations")).isascii()
+    finally:
+        assert served.end() == ""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_ctrl_c_ends_it_while_pages_are_open(number: signal.Signals, served: Served) -> None:
     async with visitor(served) as session, session.ws_connect(served.at("/ws?width=100&height=24")) as connection:
@@ -243,6 +276,7 @@ async def test_ctrl_c_ends_it_while_pages_are_open(number: signal.Signals, serve
         processes = family(served.process.pid)
         served.process.send_signal(number)
         await asyncio.to_thread(served.process.wait, 3)  # seconds: what people wait for a prompt
+    assert served.process.returncode == 128 + number
     assert wait_until(lambda: gone(processes), 30)
 
 

@@ -43,6 +43,9 @@ class ExplorerServer(Server):
         port: Port to listen on.
         options: Of `ckpt-tui explore`.
         also: Further names that browsers reach it by.
+
+    Attributes:
+        stopped_by: The number of the signal that stopped it.
     """
 
     def __init__(self, host: str, port: int, options: Sequence[str], also: Sequence[str]) -> None:
@@ -50,6 +53,7 @@ class ExplorerServer(Server):
         super().__init__(f"exec {command}", host, port, title="ckpt-tui", templates_path=_PAGE)
         self._door = Door(host, port, also)
         self._visitors: set[Visitor] = set()
+        self.stopped_by: int | None = None
 
     def initialize_logging(self) -> None:
         """One line for what goes wrong, and none for every request: those have the token in them."""
@@ -66,7 +70,7 @@ class ExplorerServer(Server):
         return app
 
     def serve(self, debug: bool = False) -> None:
-        """Serve until interrupted."""
+        """Serve until a signal comes: which one, `stopped_by` says."""
         self.initialize_logging()
         web.run_app(
             self._make_app(),
@@ -79,7 +83,12 @@ class ExplorerServer(Server):
 
     async def on_startup(self, app: web.Application) -> None:
         """A closed terminal ends it as Ctrl-C does. Where it is, is said when it can be reached."""
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.request_exit)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop, number)
+
+    def _stop(self, number: int) -> None:
+        self.stopped_by = number
+        self.request_exit()
 
     def _announce(self) -> None:
         """Say where it is, and who can come in; standard output may be closed or full."""
@@ -117,7 +126,7 @@ class ExplorerServer(Server):
         return to_page
 
 
-def serve_explorer(host: str, port: int, options: Sequence[str], also: Sequence[str]) -> None:
+def serve_explorer(host: str, port: int, options: Sequence[str], also: Sequence[str]) -> int | None:
     """Serve until interrupted.
 
     Args:
@@ -126,13 +135,18 @@ def serve_explorer(host: str, port: int, options: Sequence[str], also: Sequence[
         options: Of `ckpt-tui explore`, which are known to be right.
         also: Further names that browsers reach it by.
 
+    Returns:
+        The number of the signal that stopped it, if one did.
+
     Raises:
         RequestError: If nothing can listen there.
     """
+    server = ExplorerServer(host.strip("[]"), port, options, also)
     try:
-        ExplorerServer(host.strip("[]"), port, options, also).serve()
+        server.serve()
     except OSError as error:
         raise RequestError(f"nothing can listen on {host}:{port} ({error.strerror})", "choose another --port") from None
+    return server.stopped_by
 
 
 async def _forbid_the_rest(request: web.Request, response: web.StreamResponse) -> None:
