@@ -46,7 +46,7 @@ def check_storage(folder: Path) -> Path:
         StorageError: If it is missing, no folder, not writable, or does not answer.
     """
     try:
-        return within(ANSWER_S, lambda: _checked(folder))
+        return within(ANSWER_S, lambda: check_at_once(folder))
     except UnansweredError:
         raise StorageError(
             f"the storage folder {folder} does not answer",
@@ -54,7 +54,12 @@ def check_storage(folder: Path) -> Path:
         ) from None
 
 
-def _checked(folder: Path) -> Path:
+def check_at_once(folder: Path) -> Path:
+    """The same by whoever may have no other thread, such as the worker, which forks; somebody has asked in time before.
+
+    Raises:
+        StorageError: If it is missing, no folder, or not writable.
+    """
     try:
         is_folder = stat.S_ISDIR(folder.stat().st_mode)
     except OSError as error:

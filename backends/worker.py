@@ -21,7 +21,7 @@ from backends.failures import describe_exit, oom_kills, tail
 from backends.methods import registry
 from backends.runner import ModelCache, RefusedError, Runner
 from backends.scratch import Scratch
-from backends.storage import check_storage
+from backends.storage import check_at_once
 from state.errors import CkptTuiError
 from state.events import (
     PROTOCOL_VERSION,
@@ -127,7 +127,7 @@ class Worker:
 
     def _run(self, command: StartRun) -> None:
         try:
-            scratch = Scratch.create(check_storage(Path(command.plan.storage)), command.run_id)
+            scratch = Scratch.create(check_at_once(Path(command.plan.storage)), command.run_id)
         except CkptTuiError as error:
             self.emit(RunRefused(Failure(error.what, error.do)))
             return

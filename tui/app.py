@@ -152,6 +152,7 @@ class ExplorerApp(App[None]):
         loop = asyncio.get_running_loop()
         with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread, as under a test's driver
             for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)  # the browser's driver has one, which would exit at once
                 signal.signal(number, partial(self._told_to_leave, loop))
             loop.add_signal_handler(signal.SIGHUP, self._hang_up)
 

@@ -250,7 +250,7 @@ async def test_a_page_that_is_closed_in_the_middle_of_a_run_ends_it_and_keeps_wh
                     await connection.receive(timeout=60)
                 processes = family(served.process.pid)[1:]
             assert await asyncio.to_thread(wait_until, lambda: gone(processes), 30)
-            assert scratch_folders(storage) == []
+            assert await asyncio.to_thread(wait_until, lambda: not scratch_folders(storage), 30)
             with History() as history:
                 (entry,) = history.runs()
             assert (entry.status, entry.done) == ("cancelled", 4)
