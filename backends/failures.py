@@ -95,7 +95,7 @@ def describe_exception(error: BaseException, storage: Failure | None = None) -> 
         error = error.exceptions[0]
     if isinstance(error, CkptTuiError):
         return Failure(error.what, error.do, log)
-    known = known_failure(error) or storage
+    known = _known(error) or storage
     if known is not None:
         return Failure(known.what, known.do, log)
     first_line = next(iter(str(error).strip().splitlines()), "")
@@ -129,9 +129,18 @@ def storage_failure(folder: Path, made: os.stat_result, patience_s: float) -> Fa
     return None
 
 
-def _write_a_little(folder: Path, made: os.stat_result) -> None:
+def check_same(folder: Path, made: os.stat_result) -> None:
+    """See that a folder is the one that was made, and not another in its place.
+
+    Raises:
+        FileNotFoundError: If it is not, or is gone.
+    """
     if not os.path.samestat(folder.stat(), made):
-        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
+def _write_a_little(folder: Path, made: os.stat_result) -> None:
+    check_same(folder, made)
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(bytes(_PROBE_BYTES))
         file.flush()
@@ -143,7 +152,7 @@ def is_full(failure: Failure) -> bool:
     return failure.what == _DISK_FULL.what
 
 
-def known_failure(error: BaseException) -> Failure | None:
+def _known(error: BaseException) -> Failure | None:
     """What the system said, or torch of a GPU, wherever in an exception or its causes it stands; None if neither."""
     text = str(error)
     if isinstance(error, OSError) and error.errno in _BY_ERRNO:
@@ -164,7 +173,7 @@ def known_failure(error: BaseException) -> Failure | None:
     if found := next((_BY_ERRNO[number] for number in numbers if number in _BY_ERRNO), None):
         return found
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return known_failure(cause) if cause is not None else None
+    return _known(cause) if cause is not None else None
 
 
 def lack_of_the_process(error: BaseException) -> Failure | None:

@@ -1,7 +1,5 @@
 """One run inside the worker: look at the model, check, build it in sealed memory, then trial by trial in children."""
 
-import errno
-import os
 from collections.abc import Callable, Sized
 from pathlib import Path
 from typing import Final, Protocol
@@ -10,7 +8,7 @@ import msgspec
 
 from backends.arena import Arena
 from backends.children import Emit, Patience
-from backends.failures import describe_exception, is_full, storage_failure
+from backends.failures import check_same, describe_exception, is_full, storage_failure
 from backends.storage import room
 from state.errors import RequestError, UnavailableError
 from state.events import (
@@ -322,8 +320,7 @@ class Runner:
                     else MethodTrial(registry.create(trial.method, plan), arena, plan, trial.operation, report)
                 )
                 result = measured.save(folder) if is_save else measured.load(folder)
-                if not os.path.samestat(self._folder.stat(), self._made):  # made anew, on the disk below the mount
-                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+                check_same(self._folder, self._made)  # or a library has made it anew, on the disk below the mount
                 emit(TrialFinished(number, result))
             except Exception as error:
                 storage = self._lost_storage()

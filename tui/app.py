@@ -609,10 +609,10 @@ class ExplorerApp(App[None]):
         """
         from backends.failures import lack_of_the_process
 
-        self._note_exception(sys.exc_info()[1])
+        error = sys.exc_info()[1]
+        self._note_exception(error)
         if self._exit_renderables:  # the first fault has been told
             return
-        error = sys.exc_info()[1]
         lack = lack_of_the_process(error) if error is not None else None
         words = f"{lack.what}: {lack.do}" if lack else f"a fault of its own, please report it: see {self._steering.log}"
         self.exit(return_code=1, message=f"ckpt-tui: {words}.")

@@ -1,6 +1,6 @@
 """What control groups leave this process."""
 
-import os
+import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ import pytest
 from backends.cgroups import Limits, limits
 from backends.host import memory_bytes, usable_cores
 from backends.storage import available_memory_bytes
+from tests.stress.place import memory_group
 
 V2 = {"limit": "memory.max", "used": "memory.current", "cache": "inactive_file"}
 V1 = {"limit": "memory.limit_in_bytes", "used": "memory.usage_in_bytes", "cache": "total_inactive_file"}
@@ -80,18 +81,12 @@ def test_where_nothing_is_told_there_is_no_limit(groups: str | None, tmp_path: P
 @pytest.fixture
 def group_of_600_mb() -> Iterator[Path]:
     """A real group, of the version that this machine has."""
-    name = f"ckpt-tui-test-{os.getpid()}"
-    v1, v2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
-    folder, limit = (v1 / name, V1["limit"]) if v1.is_dir() else (v2 / name, V2["limit"])
-    try:
-        folder.mkdir()
-        (folder / limit).write_text("600000000")
-    except OSError as error:
-        if folder.is_dir():
-            folder.rmdir()
-        pytest.skip(f"no control group can be made here: {error}")
-    yield folder
-    folder.rmdir()
+    with contextlib.ExitStack() as stack:
+        try:
+            group = stack.enter_context(memory_group(600_000_000))
+        except OSError as error:
+            pytest.skip(f"no control group can be made here: {error}")
+        yield group
 
 
 def test_a_real_group_limits_what_is_told(group_of_600_mb: Path) -> None:

@@ -87,10 +87,12 @@ def why_no_container(memory_bytes: int) -> str:
 def main(memory_bytes: int, storage: Path, command: tuple[str, ...]) -> None:
     """Run a command there."""
     with contextlib.ExitStack() as stack:
-        enter = None
-        if memory_bytes:
-            group = stack.enter_context(memory_group(memory_bytes))
-            enter = lambda: (group / "cgroup.procs").write_text(str(os.getpid()))  # noqa: E731
+        group = stack.enter_context(memory_group(memory_bytes)) if memory_bytes else None
+
+        def enter() -> None:
+            if group is not None:
+                (group / "cgroup.procs").write_text(str(os.getpid()))
+
         status = subprocess.run([*container(storage), *command], check=False, preexec_fn=enter).returncode
     sys.exit(status)
 
