@@ -31,7 +31,7 @@ _PR_SET_PDEATHSIG: Final = 1
 _CHECK_S: Final = WATCH_S
 #: How long a child may take to exit after its last word, and how long to be gone when it is killed.
 _EXIT_S: Final = 2.0
-_DEATH_S: Final = 10.0
+_DEATH_S: Final = 5.0
 _LOOK_S: Final = 0.002
 #: By how much the system's dirty pages must fall to count as a disk that works; other programs make them flicker.
 _WRITTEN_BYTES: Final = 16 * MIB
@@ -162,8 +162,8 @@ def follow(
     read_fd: int,
     patience: Patience,
     on_event: Callable[[WorkerEvent], None],
-    interrupt_fd: int,
-    on_interrupt: Callable[[], None],
+    interrupt_fd: int | None = None,
+    on_interrupt: Callable[[], None] = lambda: None,
 ) -> int:
     """Pass on a child's events until it ends. Whatever a callback raises ends the child, too.
 
@@ -172,7 +172,7 @@ def follow(
         read_fd: Its pipe; closed on return.
         patience: When to give it up.
         on_event: Called with each event.
-        interrupt_fd: A descriptor to watch besides.
+        interrupt_fd: A descriptor to watch besides; None if nothing shall interrupt it.
         on_interrupt: Called when that has something to read.
 
     Returns:
@@ -186,7 +186,8 @@ def follow(
     try:
         with selectors.DefaultSelector() as selector:
             selector.register(read_fd, selectors.EVENT_READ)
-            selector.register(interrupt_fd, selectors.EVENT_READ)
+            if interrupt_fd is not None:
+                selector.register(interrupt_fd, selectors.EVENT_READ)
             while True:
                 ready = {key.fd for key, _ in selector.select(_CHECK_S)}
                 if interrupt_fd in ready:

@@ -28,6 +28,7 @@ from state.events import (
     RunInterrupted,
     RunRefused,
     RunRequested,
+    ScratchLeft,
     StartRun,
     TrialFailed,
     TrialFinished,
@@ -48,8 +49,12 @@ _MAX_IDLE_DEATHS: Final = 2
 _CANCEL_S: Final = 30.0
 #: How long killed processes may take to be gone.
 _DEATH_S: Final = 5.0
-#: How long the removal of a dead worker's scratch may take.
+#: How long the removal of a dead worker's scratch may take, and how long somebody waits for it who is in a hurry, or
+#: whose storage has kept the worker from being killed.
 _REMOVE_S: Final = 60.0
+_HURRY_S: Final = 2.0
+#: How long logs of earlier workers are kept.
+_LOGS_S: Final = 7 * 24 * 3600.0
 _SHARED_MEMORY: Final = Path("/dev/shm")
 _LINE_BYTES: Final = 64 * 1024 * 1024  # a model's table is one line
 
@@ -59,10 +64,15 @@ class Launcher:
 
     Args:
         log: Where the worker's standard output and error go; None makes a file in the user's log folder.
+
+    Attributes:
+        log: That file.
+        left: What the last run could not delete, in words.
     """
 
     def __init__(self, log: Path | None = None) -> None:
         self.log = log or _new_log()
+        self.left: list[str] = []
         self._process: asyncio.subprocess.Process | None = None
         self._pipe: asyncio.ReadTransport | None = None
         self._events: asyncio.Queue[Event] = asyncio.Queue()
@@ -74,6 +84,7 @@ class Launcher:
         self._cancelled = asyncio.Event()
         self._ready = False
         self._running = False
+        self._is_hurried = False
 
     @property
     def pid(self) -> int | None:
@@ -127,6 +138,8 @@ class Launcher:
             WorkerError: If no worker can be started.
         """
         self._cancelled.clear()
+        self._is_hurried = False
+        self.left.clear()
         self._running = True
         try:
             yield request
@@ -167,6 +180,8 @@ class Launcher:
                         break  # killed because somebody said stop
                     if isinstance(event, RunFinished | RunRefused):
                         self._unfinished = None  # the worker has removed its scratch
+                    if isinstance(event, ScratchLeft):
+                        self.left.append(event.what)
                     yield event
                     match event:
                         case TrialStarted():
@@ -189,7 +204,7 @@ class Launcher:
             return
         self._cancelled.set()
         if not self._ready:
-            self.kill()  # it is still importing, would not listen for seconds, and has nothing to clean up
+            self._kill()  # it is still importing, would not listen for seconds, and has nothing to clean up
             return
         self._send(CancelRun())
         self._deadline = self._spawn(self._kill_after(_CANCEL_S))
@@ -205,15 +220,19 @@ class Launcher:
                 self.log.unlink()
 
     def kill(self) -> None:
-        """Kill the worker's processes now. `run` goes on as after any other death."""
+        """Kill the worker's processes now, and wait for nothing any more. `run` goes on as after any other death."""
+        self._is_hurried = True
+        self._kill()
+
+    # Inside --------------------------------------------------------------------------------------------------------
+
+    def _kill(self) -> None:
         for pid in (self._trial_pid, self.pid):
             if pid is not None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
         if self._process is not None and self._pipe is not None:
             self._spawn(self._let_go(self._process, self._pipe))
-
-    # Inside --------------------------------------------------------------------------------------------------------
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -296,7 +315,7 @@ class Launcher:
     async def _kill_after(self, time_s: float) -> None:
         """For a worker that does not clean up in time after a cancel."""
         await asyncio.sleep(time_s)
-        self.kill()
+        self._kill()
 
     async def _let_go(self, process: asyncio.subprocess.Process, pipe: asyncio.ReadTransport) -> None:
         """Listen no longer to a worker that was killed and lives on, because a storage that has died keeps it."""
@@ -311,18 +330,19 @@ class Launcher:
         process, pipe = self._process, self._pipe
         if process is None:
             return
-        self.kill()
+        self._kill()
         self._process = self._pipe = self._trial_pid = None  # before the first await: nobody shall bury it twice
-        await _status_within(process, _DEATH_S)
+        is_dead = await _status_within(process, _DEATH_S) is not None
         if pipe is not None:
             pipe.close()
         if self._unfinished is not None:
             request, self._unfinished = self._unfinished, None
-            await self._remove_scratch(request)
+            await self._remove_scratch(request, _REMOVE_S if is_dead and not self._is_hurried else _HURRY_S)
 
-    async def _remove_scratch(self, request: RunRequested) -> None:
+    async def _remove_scratch(self, request: RunRequested, patience_s: float) -> None:
         """Remove what a dead worker has left of a run. The run goes on where that fails; the doctor will find it."""
         arguments = ("-P", "-m", "backends.scratch", request.plan.storage, request.run_id)
+        left = f"the scratch folder of {request.run_id} in {request.plan.storage} is not deleted yet"
         try:
             with self.log.open("ab") as log:
                 removal = await asyncio.create_subprocess_exec(
@@ -333,13 +353,12 @@ class Launcher:
                     stderr=log,
                     start_new_session=True,  # a second Ctrl-C, or a closed terminal, must not leave the files
                 )
-            await asyncio.wait_for(removal.wait(), _REMOVE_S)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                removal.kill()
-            self._note(f"{request.plan.storage} was not cleaned up within {_REMOVE_S:g} s")
+            status = await _status_within(removal, patience_s)  # it goes on by itself where nobody waits
+            if status != 0:
+                self.left.append(left)
         except OSError as error:
             self._note(f"{request.plan.storage} was not cleaned up: {error}")
+            self.left.append(left)
 
     def _note(self, text: str) -> None:
         with contextlib.suppress(OSError), self.log.open("a") as log:
@@ -386,6 +405,14 @@ def _temporary_folder() -> Path:
         return _SHARED_MEMORY
 
 
+def _forget_old_logs(folder: Path) -> None:
+    """Whoever was killed has left one, and nobody looks for the reason of last month's failure."""
+    for log in folder.glob("worker-*.log"):
+        with contextlib.suppress(OSError):  # another user's, where all share the folder
+            if time.time() - log.stat().st_mtime > _LOGS_S:
+                log.unlink()
+
+
 def _new_log() -> Path:
     """A file for what the worker says, where one can be written: a home and the folder for such files may be read-only.
 
@@ -397,6 +424,7 @@ def _new_log() -> Path:
             path = folder / f"worker-{os.getpid()}.log"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.open("ab").close()
+            _forget_old_logs(path.parent)
             return path
     raise WorkerError(
         f"the worker's log cannot be written in {log_folder()} or anywhere else", "set TMPDIR to a folder of yours"

@@ -10,7 +10,7 @@ from backends.arena import Arena
 from backends.children import Emit, Patience
 from backends.failures import check_same, describe_exception, is_full, storage_failure
 from backends.storage import room
-from state.errors import RequestError, UnavailableError
+from state.errors import RequestError, StorageError, UnavailableError
 from state.events import (
     CheckpointDeleted,
     Event,
@@ -183,7 +183,10 @@ class Runner:
         kept = self._models.get(key)
         if kept is None:
             self._models.clear()  # another model's memory is free by now
-        free = room(self._folder)
+        try:
+            free = room(self._folder)
+        except StorageError as error:
+            raise RefusedError(describe_exception(error)) from error
         if kept is not None:
             free = msgspec.structs.replace(free, memory_bytes=free.memory_bytes + model.logical_bytes)
         short = shortage(need, free, plan, model)

@@ -32,6 +32,10 @@ from state.paths import state_folder
 _LOOK_S: Final = 0.02
 #: How long killed processes may take to let go of a folder.
 _DEATH_S: Final = 5.0
+#: Files that were deleted while somebody has them open, under the names that libfuse and NFS give them until then.
+_STILL_OPEN: Final = (".fuse_hidden", ".nfs")
+#: How long such a name may stay when the file was closed: the server is told of that later.
+_CLOSED_S: Final = 2.0
 
 
 class Orphan(msgspec.Struct, frozen=True):
@@ -88,8 +92,8 @@ class Scratch:
             pointer.write_bytes(os.fsencode(folder))
         return cls(folder, marker_fd, owner)
 
-    def remove(self) -> None:
-        """Delete the folder with everything in it. Does nothing if it is gone.
+    def empty(self) -> None:
+        """Delete everything in the folder, its marker last. `let_go` and `remove` follow. Does nothing if it is gone.
 
         Raises:
             StorageError: If it cannot be deleted, or another one lies in its place.
@@ -98,9 +102,9 @@ class Scratch:
             with opened(self.folder) as folder_fd:
                 if not os.path.samestat(os.fstat(folder_fd), self._made):
                     raise StorageError(f"{self.folder} is not the folder that was made", "delete it by hand")
-                _delete(self.folder, Held(folder_fd, self._owner, is_marked=True))
+                _empty(Held(folder_fd, self._owner, is_marked=True))
         except FileNotFoundError:
-            _forget(self.folder)
+            pass
         except NotOursError as doubt:
             raise StorageError(f"{self.folder} {doubt}", "delete it by hand") from None
         except OSError as error:
@@ -112,6 +116,17 @@ class Scratch:
         if marker_fd is not None:
             with contextlib.suppress(OSError):  # a mount that has died says so on closing, too
                 os.close(marker_fd)
+
+    def remove(self) -> None:
+        """Delete the folder itself, when nobody holds it any more: only then a deleted marker is gone everywhere.
+
+        Raises:
+            StorageError: If it cannot be deleted.
+        """
+        try:
+            _remove_empty(self.folder, self._owner)
+        except OSError as error:
+            raise _undeleted(self.folder, error) from None
 
 
 def remove(folder: Path, *, patience_s: float = 0.0) -> None:
@@ -128,7 +143,10 @@ def remove(folder: Path, *, patience_s: float = 0.0) -> None:
     while True:
         try:
             with held(folder) as it:
-                _delete(folder, it)
+                owner, is_marked = it.owner, it.is_marked
+                if is_marked:
+                    _empty(it)
+            _remove_empty(folder, owner)
         except FileNotFoundError:
             _forget(folder)
         except InUseError:
@@ -246,26 +264,45 @@ def _doubt(folder: Path, owner: Owner | None) -> str:
     return f"was made before this machine was started, or on another one of its name, by run {owner.run_id}"
 
 
-def _delete(folder: Path, it: Held) -> None:
-    """Delete everything in a folder, its marker, and the folder.
+def _empty(it: Held) -> None:
+    """Delete everything in a folder, and its marker.
 
     The marker goes last: a removal that is cut short leaves a folder that is still known as ours.
     """
-    if it.is_marked:
-        empty(it.fd, place(it.fd), keep=MARKER)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(MARKER, dir_fd=it.fd)
-    try:
-        folder.rmdir()
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        if not it.is_marked and error.errno == errno.ENOTEMPTY:  # its maker was about to go on
-            raise InUseError from None
-        if it.owner is not None:  # somebody has put something in meanwhile
-            (folder / MARKER).write_bytes(msgspec.json.encode(it.owner))
-        raise
-    _forget(folder)
+    empty(it.fd, place(it.fd), keep=MARKER)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(MARKER, dir_fd=it.fd)
+
+
+def _remove_empty(folder: Path, owner: Owner | None) -> None:
+    """Delete a folder that was emptied, and whose marker nobody has open any more.
+
+    Raises:
+        InUseError: If somebody has begun to use it, who was not known.
+        OSError: If it cannot be deleted.
+    """
+    deadline_s = time.monotonic() + _CLOSED_S
+    while True:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno == errno.ENOTEMPTY and time.monotonic() < deadline_s and _is_being_closed(folder):
+                time.sleep(_LOOK_S)
+                continue
+            if owner is None and error.errno == errno.ENOTEMPTY:  # its maker was about to go on
+                raise InUseError from None
+            if owner is not None:  # somebody has put something in meanwhile
+                (folder / MARKER).write_bytes(msgspec.json.encode(owner))
+            raise
+        _forget(folder)
+        return
+
+
+def _is_being_closed(folder: Path) -> bool:
+    """Whether all that a folder holds are deleted files that somebody has open."""
+    return all(path.name.startswith(_STILL_OPEN) for path in folder.iterdir())
 
 
 def _undeleted(folder: Path, error: OSError) -> StorageError:

@@ -5,12 +5,11 @@ import ctypes
 import errno
 import fcntl
 import os
-import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import psutil
 
@@ -20,6 +19,8 @@ from state.environment import FileSystem
 from state.errors import StorageError
 from state.needs import Room
 from state.units import MIB
+
+_Answer = TypeVar("_Answer")
 
 #: What is left alone of the memory that is available: the system's own needs must not be pushed out.
 RESERVE_BYTES: Final = 256 * MIB
@@ -45,8 +46,17 @@ def check_storage(folder: Path) -> Path:
     Raises:
         StorageError: If it is missing, no folder, not writable, or does not answer.
     """
+    return _in_time(folder, lambda: _check(folder))
+
+
+def _in_time(folder: Path, ask: Callable[[], _Answer]) -> _Answer:
+    """What is asked of a folder.
+
+    Raises:
+        StorageError: If it does not answer.
+    """
     try:
-        return within(ANSWER_S, lambda: check_at_once(folder))
+        return within(ANSWER_S, ask)
     except UnansweredError:
         raise StorageError(
             f"the storage folder {folder} does not answer",
@@ -54,12 +64,7 @@ def check_storage(folder: Path) -> Path:
         ) from None
 
 
-def check_at_once(folder: Path) -> Path:
-    """The same by whoever may have no other thread, such as the worker, which forks; somebody has asked in time before.
-
-    Raises:
-        StorageError: If it is missing, no folder, or not writable.
-    """
+def _check(folder: Path) -> Path:
     try:
         is_folder = stat.S_ISDIR(folder.stat().st_mode)
     except OSError as error:
@@ -87,11 +92,15 @@ def check_at_once(folder: Path) -> Path:
 
 
 def room(folder: Path) -> Room:
-    """What is free at this moment for a process without special rights."""
-    statvfs = os.statvfs(folder)
+    """What is free at this moment for a process without special rights.
+
+    Raises:
+        StorageError: If it does not answer.
+    """
+    statvfs = _in_time(folder, lambda: os.statvfs(folder))
     # btrfs and some network file systems have no fixed number of inodes and report 0 of 0.
     files = statvfs.f_favail if statvfs.f_files else None
-    return Room(shutil.disk_usage(folder).free, files, available_memory_bytes())
+    return Room(statvfs.f_bavail * statvfs.f_frsize, files, available_memory_bytes())
 
 
 def available_memory_bytes() -> int:

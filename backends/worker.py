@@ -17,11 +17,12 @@ from typing import Final
 
 from backends import children
 from backends.children import ChildKilledError, Emit, LineReader, Patience
-from backends.failures import describe_exit, oom_kills, tail
+from backends.failures import describe_exit, oom_kills, signal_name, tail
 from backends.methods import registry
+from backends.patience import ANSWER_S
 from backends.runner import ModelCache, RefusedError, Runner
 from backends.scratch import Scratch
-from backends.storage import check_at_once
+from backends.storage import check_storage
 from state.errors import CkptTuiError
 from state.events import (
     PROTOCOL_VERSION,
@@ -30,6 +31,7 @@ from state.events import (
     Event,
     RunFinished,
     RunRefused,
+    ScratchLeft,
     StartRun,
     WorkerEvent,
     WorkerReady,
@@ -38,10 +40,8 @@ from state.events import (
 )
 from state.run import Failure
 
-#: How long the removal of a run's files may take.
-_REMOVE_S: Final = 60.0
-#: And where the run was ended because its storage is lost, or something else of the machine.
-_LOST_S: Final = 5.0
+#: When the removal of a run's files is given up.
+_REMOVAL: Final = Patience(stall_s=ANSWER_S, timeout_s=60.0)
 #: How much of what a child has written is looked at, from either end: libraries write the reason first, and then much.
 _LOG_BYTES: Final = 1 << 20
 
@@ -127,7 +127,7 @@ class Worker:
 
     def _run(self, command: StartRun) -> None:
         try:
-            scratch = Scratch.create(check_at_once(Path(command.plan.storage)), command.run_id)
+            scratch = Scratch.create(check_storage(Path(command.plan.storage)), command.run_id)
         except CkptTuiError as error:
             self.emit(RunRefused(Failure(error.what, error.do)))
             return
@@ -140,28 +140,43 @@ class Worker:
         except RefusedError as error:
             end = RunRefused(error.failure)
         finally:
-            is_lost = isinstance(end, RunRefused) and end.failure.ours
-            self._remove(scratch, _LOST_S if is_lost else _REMOVE_S)
+            self._remove(scratch)
         self.emit(end)
 
-    def _remove(self, scratch: Scratch, patience_s: float) -> None:
-        """Remove a scratch folder, in a child: a storage that has died keeps whoever asks it for anything.
+    def _remove(self, scratch: Scratch) -> None:
+        """Remove a scratch folder, in children: a storage that has died keeps whoever asks it for anything.
 
         The results are worth more than a clean disk: what is left, the doctor will find.
         """
+        if self._is_done(scratch.empty, scratch.folder):
+            scratch.let_go()
+            self._is_done(scratch.remove, scratch.folder)
 
-        def remove(_: Emit) -> None:
+    def _is_done(self, step: Callable[[], None], folder: Path) -> bool:
+        """Do a step of a removal in a child. Returns whether it was done; the launcher is told if it was not."""
+        left: list[ScratchLeft] = []
+
+        def work(emit: Emit) -> None:
             try:
-                scratch.remove()
+                step()
             except CkptTuiError as error:
-                print(error, file=sys.stderr)
+                emit(ScratchLeft(error.what))
 
-        pid, read_fd = children.fork(remove, close_fds=(self._events_fd,))
-        os.close(read_fd)
-        if children.status_within(pid, patience_s) is None:
-            children.kill(pid)
-            print(f"{scratch.folder} was not removed within {patience_s:g} s", file=sys.stderr)
-        scratch.let_go()
+        def on_event(event: WorkerEvent) -> None:
+            if isinstance(event, ScratchLeft):
+                left.append(event)
+
+        pid, read_fd = children.fork(work, close_fds=(self._events_fd,))
+        try:
+            status = children.follow(pid, read_fd, _REMOVAL, on_event)
+            why = signal_name(status & 0x7F) if status else ""
+        except ChildKilledError as error:
+            why = error.what
+        if why:
+            left.append(ScratchLeft(f"{folder} cannot be deleted ({why})"))
+        for event in left:
+            self.emit(event)
+        return not left
 
     def _read_commands(self) -> None:
         lines = self._commands.read()

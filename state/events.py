@@ -132,6 +132,16 @@ class CheckpointDeleted(Event, frozen=True, tag="checkpoint-deleted"):
     delete_s: float
 
 
+class ScratchLeft(Event, frozen=True, tag="scratch-left"):
+    """The run's files could not be deleted.
+
+    Attributes:
+        what: Which, and why, in words.
+    """
+
+    what: str
+
+
 class RunFinished(Event, frozen=True, tag="run-finished"):
     """Every trial was tried, or the run was cancelled."""
 
@@ -206,6 +216,7 @@ WorkerEvent = (
     | TrialFinished
     | TrialFailed
     | CheckpointDeleted
+    | ScratchLeft
     | RunFinished
 )
 

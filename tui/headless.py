@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+from collections.abc import Callable
 
 from backends.host import new_request
 from backends.launcher import Launcher
@@ -34,7 +35,8 @@ def measure_here(plan: Plan, *, quiet: bool, history: bool) -> tuple[Run, int | 
     """
     notices: list[str] = []
     keeper = Keeper(notices.append) if history else None
-    run, stopped_by = asyncio.run(_measure(plan, ProgressDisplay(ProgressConsole(), quiet=quiet), keeper))
+    display = ProgressDisplay(ProgressConsole(), quiet=quiet)
+    run, stopped_by = asyncio.run(_measure(plan, display, keeper, notices.append))
     for notice in notices:  # not before the display has left the terminal
         tell(f"ckpt-tui: {notice}")
     if run.refusal is not None and not run.has_results:
@@ -42,7 +44,9 @@ def measure_here(plan: Plan, *, quiet: bool, history: bool) -> tuple[Run, int | 
     return run, stopped_by
 
 
-async def _measure(plan: Plan, display: ProgressDisplay, keeper: Keeper | None) -> tuple[Run, int | None]:
+async def _measure(
+    plan: Plan, display: ProgressDisplay, keeper: Keeper | None, notice: Callable[[str], None]
+) -> tuple[Run, int | None]:
     """Measure a plan to its end, or until a signal stops it; a second signal does not wait for the worker."""
     launcher = Launcher()
     session = Session()
@@ -53,6 +57,7 @@ async def _measure(plan: Plan, display: ProgressDisplay, keeper: Keeper | None) 
         if stopped_by is None:
             stopped_by = number
             launcher.cancel()
+            display.say("stopping: the trial is killed and its files are deleted; once more ends without waiting")
         else:
             launcher.kill()
 
@@ -69,6 +74,8 @@ async def _measure(plan: Plan, display: ProgressDisplay, keeper: Keeper | None) 
                         keeper.note(event, session.run)
     finally:
         await launcher.close()
+        for what in launcher.left:
+            notice(f"{what}: ckpt-tui doctor finds it")
         if keeper is not None:
             await keeper.close()
         for number in _STOP_SIGNALS:

@@ -81,6 +81,14 @@ class ProgressDisplay:
             lines = tuple(f"! {sentence}" for sentence in session.run.advice)  # before an hour of measuring, not after
         elif not self._live:
             lines = narrate(session, event)
+        self._print(*lines)
+
+    def say(self, sentence: str) -> None:
+        """A line for people, whatever the run is about."""
+        if not self._quiet:
+            self._print(sentence)
+
+    def _print(self, *lines: str) -> None:
         with contextlib.suppress(OSError):
             for line in lines:
                 self._console.print(line, soft_wrap=True, highlight=False, markup=False)

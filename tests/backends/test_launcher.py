@@ -632,6 +632,18 @@ def test_an_empty_log_is_removed_and_a_failure_s_log_is_kept(plan: Plan, faulty_
     assert "Segmentation fault" in failure.log
 
 
+def test_logs_of_workers_long_dead_are_forgotten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    log = Launcher().log
+    old, fresh, other = (log.with_name(name) for name in ("worker-1.log", "worker-2.log", "notes.log"))
+    for path in (old, fresh, other):
+        path.write_text("why it died")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    Launcher()
+    assert sorted(path.name for path in log.parent.iterdir()) == sorted([log.name, "worker-2.log", "notes.log"])
+
+
 def test_where_no_method_can_run_each_says_why_and_neither_model_nor_limit_is_made(
     plan: Plan, faulty_methods: None
 ) -> None:

@@ -41,6 +41,13 @@ def create(storage: Path, run_id: str) -> Path:
     return Scratch.create(storage, run_id).folder
 
 
+def clear_away(held: Scratch) -> None:
+    """What the worker does at the end of a run."""
+    held.empty()
+    held.let_go()
+    held.remove()
+
+
 def clearly_ours(storage: Path) -> list[Path]:
     return [orphan.folder for orphan in orphans(storage) if not orphan.doubt]
 
@@ -74,7 +81,7 @@ def test_what_is_in_use_is_no_orphan_and_is_not_removed_whatever_its_marker_says
     assert orphans(storage) == ()
     with pytest.raises(StorageError, match="is in use"):
         remove(held.folder, patience_s=0.1)
-    held.remove()
+    clear_away(held)
     assert list(storage.iterdir()) == []
     assert pointers() == []
 
@@ -120,7 +127,7 @@ def test_runs_on_one_file_system_see_each_other_while_they_last(storage: Path) -
     second = Scratch.create(elsewhere, "second")  # known by its pointer
     assert neighbours(first.folder) == ("second",)
     assert neighbours(second.folder) == ("first",)
-    second.remove()
+    clear_away(second)
     assert neighbours(first.folder) == ()
 
 
@@ -186,7 +193,7 @@ def test_removing_takes_the_folder_and_its_pointer_and_follows_no_link(storage: 
         (parent / "file").write_text("ours")
         for name, target in (("to folder", tmp_path / "o"), ("to file", others[0]), ("dangling", Path("nowhere"))):
             (parent / name).symlink_to(target)
-    held.remove()
+    clear_away(held)
     assert not folder.exists()
     assert [pointer.read_text() for pointer in pointers()] == [str(sibling)]
     assert [other.read_text() for other in others] == ["mine"] * 4
@@ -410,7 +417,7 @@ def test_where_files_cannot_be_locked_the_maker_removes_its_folder_and_nobody_el
     assert doubt(storage).startswith("lies on a file system without locks")
     with pytest.raises(StorageError, match="without locks"):
         remove(held.folder)
-    held.remove()
+    clear_away(held)
     assert list(storage.iterdir()) == []
 
 
@@ -418,11 +425,11 @@ def test_the_maker_removes_its_folder_without_its_marker_and_no_other_in_its_pla
     held, replaced = Scratch.create(storage, "run"), Scratch.create(storage, "other")
     (held.folder / MARKER).unlink()
     (held.folder / "checkpoint").mkdir()
-    held.remove()
+    clear_away(held)
     replaced.folder.rename(storage / "moved")
     replaced.folder.mkdir()
     with pytest.raises(StorageError, match="is not the folder that was made"):
-        replaced.remove()
+        replaced.empty()
     assert sorted(path.name for path in storage.iterdir()) == sorted([replaced.folder.name, "moved"])
 
 
@@ -480,7 +487,7 @@ def test_a_home_that_cannot_be_written_does_not_stop_a_run(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", f"{home}/state")
     held = Scratch.create(storage, "run")
-    held.remove()
+    clear_away(held)
     assert not held.folder.exists()
 
 
@@ -488,5 +495,5 @@ def test_a_home_that_cannot_be_written_does_not_stop_a_run(
 def test_a_storage_whose_name_is_not_utf_8_works_or_is_refused_without_a_trace(storage: Path) -> None:
     (odd := storage / os.fsdecode(b"caf\xe9")).mkdir()
     with contextlib.suppress(StorageError):
-        Scratch.create(odd, "run").remove()
+        clear_away(Scratch.create(odd, "run"))
     assert list(odd.iterdir()) == []

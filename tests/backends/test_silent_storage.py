@@ -1,8 +1,10 @@
 """A mount whose server answers no more: nothing fails, everything that asks it waits."""
 
+import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from backends import scratch
 from backends.launcher import Launcher
 from backends.storage import check_storage
 from state.errors import StorageError
-from state.events import Event, RunRefused, TrialStarted
+from state.events import Event, RunFinished, RunRefused, ScratchLeft, TrialStarted
 from state.plan import Plan
 from tests.backends.runs import made_by_a_dead_process, measure, wait_until
 
@@ -56,6 +58,22 @@ def test_it_is_refused_in_time(mount: Mount, monkeypatch: pytest.MonkeyPatch) ->
         check_storage(mount.folder)
 
 
+def test_a_run_leaves_nothing_there(mount: Mount, small_model: Path) -> None:
+    """Such a file system keeps a file that is deleted while somebody has it open, under another name."""
+    plan = Plan(model=str(small_model), storage=str(mount.folder), methods=("pytorch", "safetensors"), repeats=1)
+    _, events = measure(plan)
+    assert events[-1] == RunFinished(cancelled=False)
+    assert not any(isinstance(event, ScratchLeft) for event in events)
+    assert list(mount.folder.iterdir()) == []
+
+
+def test_what_a_dead_process_left_there_is_removed(mount: Mount) -> None:
+    folder = made_by_a_dead_process(mount.folder)
+    (folder / "file").touch()
+    scratch.remove(folder)
+    assert list(mount.folder.iterdir()) == []
+
+
 def test_leftovers_elsewhere_are_found_although_one_place_is_silent(mount: Mount, storage: Path) -> None:
     there = [made_by_a_dead_process(mount.folder) for _ in range(3)]
     here = made_by_a_dead_process(storage)
@@ -64,6 +82,23 @@ def test_leftovers_elsewhere_are_found_although_one_place_is_silent(mount: Mount
     assert found.pop(here) == ""
     assert found.keys() == set(there)
     assert set(found.values()) == {"cannot be looked at (its storage does not answer)"}
+
+
+def test_ctrl_c_twice_ends_a_run_whose_storage_is_silent(mount: Mount, small_model: Path) -> None:
+    command = [sys.executable, "-m", "tui", "run", "--model", str(small_model), "--storage", str(mount.folder)]
+    run = subprocess.Popen(
+        [*command, "--methods", "pytorch", "--repeats", "99"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert run.stderr is not None
+    told = iter(run.stderr.readline, "")
+    assert next(line for line in told if line.startswith("[2/"))
+    mount.be_silent()
+    run.send_signal(signal.SIGINT)
+    assert next(line for line in told if line.startswith("stopping: "))
+    run.send_signal(signal.SIGINT)
+    _, rest = run.communicate(timeout=30)
+    assert run.returncode == 128 + signal.SIGINT
+    assert re.search(r"ckpt-tui: the scratch folder of \S+ in \S+ is not deleted yet: ckpt-tui doctor finds it\n", rest)
 
 
 def test_a_run_whose_storage_is_silent_in_the_middle_ends_with_what_was_measured(
