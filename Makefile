@@ -14,7 +14,7 @@ run: .venv/installed
 		.venv/bin/ckpt-tui run --export results/$(STAMP).csv --export results/$(STAMP).png $(ARGS); fi
 
 test: .venv/installed-dev
-	.venv/bin/pytest --numprocesses 2 --dist loadgroup
+	.venv/bin/pytest --numprocesses 2 --dist worksteal
 
 test-gpu: .venv/installed-dev
 	.venv/bin/pytest -m gpu

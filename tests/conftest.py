@@ -1,27 +1,49 @@
 """What every test stands on: folders of its own instead of the user's, and a small model."""
 
+import fcntl
 import os
+from collections.abc import Generator
 from pathlib import Path
+from typing import Final
 
 import pytest
 import safetensors.torch
 import torch
 
-#: Tests that only compute or draw, and so may run beside others.
-QUIET = (
+#: Tests that only compute or draw, and so may run beside all others.
+QUIET: Final = (
     *("bench/", "state/", "tui/test_snapshots.py", "tui/test_history_snapshots.py", "tui/test_compare.py"),
     *("backends/test_scratch.py", "backends/test_cgroups.py", "backends/test_failures.py"),
 )
+#: Tests that watch the page cache, free memory or what the system has not written yet, all of which trials change.
+ALONE: Final = (
+    *("backends/test_arena.py", "backends/test_children.py", "backends/test_cold_proof.py"),
+    *("backends/test_counters.py", "backends/test_machine.py"),
+    *("backends/test_limits.py", "backends/test_measure.py", "backends/test_meddling.py", "backends/test_pagecache.py"),
+    *("backends/test_memory_at_hand.py", "backends/test_memory_taken_back.py", "backends/test_patterns.py"),
+    *("backends/test_silent_storage.py", "backends/test_testing.py", "backends/testing/"),
+    *("backends/methods/test_conformance_run.py", "backends/methods/test_direct.py", "backends/methods/test_jax.py"),
+)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep those in one process that measure, drop the page cache or watch a terminal: they would see each other."""
+    """Leave out what this machine lacks the device for."""
     for item in items:
-        if not str(item.path.relative_to(Path(__file__).parent)).startswith(QUIET):
-            item.add_marker(pytest.mark.xdist_group("machine"))
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip("torch sees no GPU"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # so that waiting does not count as the test's time
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Keep trials of one process from tests of another that would see them; whoever is first, the others wait."""
+    where = str(item.path.relative_to(Path(__file__).parent))
+    with Path(__file__).open() as lock:
+        if not where.startswith(QUIET):
+            fcntl.flock(lock, fcntl.LOCK_EX if where.startswith(ALONE) else fcntl.LOCK_SH)
+        try:
+            return (yield)
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # whatever a test has forked and left, which has this file open, too
 
 
 @pytest.fixture(autouse=True)
