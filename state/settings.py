@@ -4,17 +4,15 @@
 an option of ``ckpt-tui explore`` and its value (``storage = "/mnt/nvme"``).
 """
 
-import re
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
 from state.errors import SettingsError
 
-_KEY: Final = re.compile(r"(?:(?:ctrl|shift|alt)\+)*(?:[a-z0-9_]+|[^\s\[\]])")
 ThemeName = Literal["dark", "light", "high-contrast", "terminal"]
 
 
@@ -34,12 +32,15 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     defaults: dict[str, str | int | float | bool] = {}
 
 
-def read_settings(path: Path, *, default_keys: Mapping[str, str], options: Collection[str]) -> Settings:
+def read_settings(
+    path: Path, *, default_keys: Mapping[str, str], is_key: Callable[[str], bool], options: Collection[str]
+) -> Settings:
     """Read the settings; none at all are fine.
 
     Args:
         path: The file.
         default_keys: Action -> its key as it comes: the names that `keys` may use.
+        is_key: Whether a key has this name.
         options: Names that `defaults` may use.
 
     Raises:
@@ -60,7 +61,7 @@ def read_settings(path: Path, *, default_keys: Mapping[str, str], options: Colle
     owners: dict[str, str] = {}
     for action, keys in {**default_keys, **settings.keys}.items():
         for key in (part.strip() for part in keys.split(",")):
-            if not _KEY.fullmatch(key):
+            if not is_key(key):
                 raise SettingsError(
                     f"the settings in {path} give {action} the key {key!r}, which is none",
                     "write a character or a name, for example r, f5 or ctrl+r",

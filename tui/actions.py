@@ -1,8 +1,10 @@
 """Everything that people can do in the explorer, with its key. Help, palette, footer and settings come from here."""
 
+import re
 from typing import Final
 
 from textual.binding import Binding
+from textual.keys import KEY_NAME_REPLACEMENTS, KEY_TO_UNICODE_NAME, Keys
 
 #: The three switches share a place in the footer.
 _TOGGLE: Final = Binding.Group("Toggle", compact=True)
@@ -50,6 +52,18 @@ ACTIONS: Final = (
 )
 #: Action -> its key as it comes.
 DEFAULT_KEYS: Final = {str(binding.id): binding.key for binding in ACTIONS}
+
+_KEY: Final = re.compile(r"(?:(?:ctrl|shift|alt|super|hyper|meta)\+)*([a-z0-9_]{2,}|[^\s\[\]])")
+#: f5, home, question_mark and the like, as Textual calls them.
+_KEY_NAMES: Final = frozenset(
+    (*(key.value.rpartition("+")[2] for key in Keys), *KEY_TO_UNICODE_NAME, *KEY_NAME_REPLACEMENTS.values())
+)
+
+
+def is_key(key: str) -> bool:
+    """Whether a terminal can send a key of this name: a character or a name, behind modifiers."""
+    match = _KEY.fullmatch(key)
+    return match is not None and (len(match[1]) == 1 or match[1] in _KEY_NAMES)
 
 
 def borrowed(name: str, *, action: str = "", description: str = "") -> Binding:

@@ -50,6 +50,7 @@ from state.plan import CELL_NAMES, Plan
 from state.settings import Settings
 from state.steps import Switch
 from tui.actions import ACTIONS, DEFAULT_KEYS
+from tui.aside import aside
 from tui.hints import hint
 from tui.keeper import Keeper
 from tui.narrate import narrate
@@ -79,6 +80,8 @@ _LEAVE_S: Final = 120.0
 _HANG_UP_S: Final = 30.0
 #: How long the screen may wait to learn what lies under a storage folder.
 _LOOK_S: Final = 0.5
+#: After what time people are told what is waited for.
+_WORD_S: Final = 2.0
 
 
 def _is_of_the_palette(error: BaseException) -> bool:
@@ -128,6 +131,7 @@ class ExplorerApp(App[None]):
         self._leaving: Question | None = None
         self._left_for: int | None = None
         self._is_left = False
+        self._is_stopping = False
         self._is_hung_up = False
         self._keeper = Keeper(self._tell_of_history)
         for theme in THEMES.values():
@@ -189,6 +193,7 @@ class ExplorerApp(App[None]):
         """Let something happen: to the state, the log, the screen, and the results on the disk."""
         before = self.explorer
         self.explorer = explore(self.explorer, event)
+        self._is_stopping = self._is_stopping and self.explorer.running
         session = self.explorer.session
         for line in narrate(session, event):
             self._tell(line)
@@ -244,29 +249,46 @@ class ExplorerApp(App[None]):
 
     # What people do ------------------------------------------------------------------------------------------------
 
-    def _request(self, methods: tuple[str, ...]) -> None:
+    @work(exclusive=True, group="request")
+    async def _request(self, methods: tuple[str, ...]) -> None:
         """Ask for a run, or say why it cannot be."""
         if self._is_busy("a run goes on"):
             return
         from backends.host import new_request
         from backends.storage import check_storage
 
-        try:
-            plan = self.explorer.plan_for(methods)
+        def look(plan: Plan) -> RunRequested:
             check_storage(Path(plan.storage))
-            request = new_request(plan)
+            return new_request(plan)
+
+        waiting = self.set_timer(_WORD_S, self._tell_of_waiting)
+        try:
+            request = await aside(partial(look, self.explorer.plan_for(methods)))
         except CkptTuiError as error:
             self._refuse(error.what, error.do)
             return
+        finally:
+            waiting.stop()
+        if self._is_busy("a run goes on") or self._is_left:
+            return
         self.dispatch(request)
         self._steering.run(request)
+
+    def _tell_of_waiting(self) -> None:
+        self.notify(f"waiting for {self.explorer.plan.storage} to answer", markup=False)
+
+    def _tell_of_stopping(self) -> None:
+        if self._is_stopping:
+            again = self.keys["stop"]
+            self.notify(f"stopping: the trial's files are being deleted; {again} again does not wait for that")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Dim what cannot be done now: nothing any more when it is being left, since no screen comes up then."""
         if self._is_left:
             return False
         running = self.explorer.running
-        if (action == "stop" and not running) or (action in ("run", "run_all") and running):
+        asked = any(worker.group == "request" for worker in self.workers)
+        if (action == "stop" and not (running or asked)) or (action in ("run", "run_all") and running):
             return None
         return True
 
@@ -279,9 +301,15 @@ class ExplorerApp(App[None]):
         self._request(self.explorer.chosen)
 
     def action_stop(self) -> None:
-        """Stop at once."""
-        if self.explorer.running:
+        """Stop at once; asked again, without waiting for what the worker has to delete."""
+        if self.workers.cancel_group(self, "request"):  # nothing runs yet
+            return
+        if self._is_stopping:
+            self._steering.kill()
+        elif self.explorer.running:
+            self._is_stopping = True
             self._steering.stop()
+            self.set_timer(_WORD_S, self._tell_of_stopping)
 
     def action_open(self) -> None:
         """The highlighted method: details if it has any, else measure it."""
@@ -520,18 +548,20 @@ class ExplorerApp(App[None]):
             self.exit(return_code=128 + number)
             return
         self._left_for = number
+        if isinstance(self._driver, TerminalDriver):
+            self._driver.leave()
         self.run_worker(self.leave(128 + number))
 
     def _hang_up(self) -> None:
         """The system may say it, and the driver find it, too."""
         if not self._is_hung_up:
             self._is_hung_up = True
+            if isinstance(self._driver, TerminalDriver):
+                self._driver.hang_up()
             self.run_worker(self._leave_a_dead_terminal())
 
     async def _leave_a_dead_terminal(self) -> None:
         """After a hang-up: Textual would wait for ever to write its farewell to a terminal that is gone."""
-        if isinstance(self._driver, TerminalDriver):
-            self._driver.hang_up()
         try:
             await asyncio.wait_for(self._end(), _HANG_UP_S)
         finally:
@@ -568,7 +598,7 @@ class ExplorerApp(App[None]):
 
         storage = Path(self.explorer.plan.storage)
         try:
-            orphans = await asyncio.to_thread(scratch.orphans, storage, everywhere=False)
+            orphans = await aside(partial(scratch.orphans, storage, everywhere=False))
         except OSError as error:
             self._tell(f"! {storage} was not searched for leftovers: {error.strerror}")
             return
@@ -580,7 +610,7 @@ class ExplorerApp(App[None]):
         if await self.push_screen_wait(Question("Leftovers", text, "Remove", "Keep", safe=True)):
             for orphan in ours:
                 try:
-                    await asyncio.to_thread(scratch.remove, orphan.folder)
+                    await aside(partial(scratch.remove, orphan.folder))
                     self._tell(f"removed {orphan.folder}")
                 except CkptTuiError as error:
                     self._tell(str(error))

@@ -19,6 +19,9 @@ _RESET = (
     b"\x1b[?1049l\x1b[?25h\x1b[0m\x1b[?7h"
 )
 
+#: What is sent to all that a terminal has started, and what a terminal that others have now says to whoever writes.
+_UNHEARD = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU, signal.SIGTERM, signal.SIGHUP)
+
 
 @contextlib.contextmanager
 def guarded_terminal(epitaph: str) -> Iterator[None]:
@@ -38,7 +41,7 @@ def guarded_terminal(epitaph: str) -> Iterator[None]:
     if pid == 0:
         try:
             os.close(write_fd)
-            for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTOU, signal.SIGTERM):
+            for number in _UNHEARD:
                 signal.signal(number, signal.SIG_IGN)
             if os.read(read_fd, 1) != _FAREWELL:
                 os.write(sys.stderr.fileno(), _RESET + f"\r\nckpt-tui: {epitaph}\r\n".encode())
@@ -52,5 +55,6 @@ def guarded_terminal(epitaph: str) -> Iterator[None]:
         with contextlib.suppress(OSError):
             os.write(write_fd, _FAREWELL)
         os.close(write_fd)
-        with contextlib.suppress(ChildProcessError):
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGCONT)  # it was stopped together with us, and perhaps nobody has let it go on
             os.waitpid(pid, 0)

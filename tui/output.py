@@ -46,13 +46,14 @@ def standard_output() -> Iterator[None]:
     """For what goes to standard output: it may be full, or its reader may have gone.
 
     Raises:
-        OutputError: If it is full.
+        OutputError: If it is full, or closed.
         BrokenPipeError: If nobody reads.
     """
     try:
         yield
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        if sys.stdout is None:  # closed by whoever started us
+            raise OutputError("standard output is closed", "use --export FILE")
+        sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:

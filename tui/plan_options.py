@@ -173,9 +173,13 @@ def make_plan(*, methods: str, storage: str, entries: "Mapping[str, Entry]", **f
         fields: The other values of the plan.
 
     Raises:
-        RequestError: If a method is unknown, a value out of range, or the storage folder cannot be used.
+        RequestError: If the model can be nothing, a method is unknown, a value out of range, or the storage folder
+            cannot be used.
     """
+    from backends.model_names import check_size, kind_of
     from backends.storage import check_storage, user_path
 
+    kind_of(fields["model"])
+    check_size(fields["model"], fields["size_bytes"])
     folder = check_storage(user_path(storage))
     return Plan(methods=expand_methods(methods, entries, groups(entries)), storage=str(folder), **fields)

@@ -9,7 +9,7 @@ from state.errors import RequestError, SettingsError
 from state.paths import settings_file
 from state.plan import Plan
 from state.settings import Settings, read_settings
-from tui.actions import DEFAULT_KEYS
+from tui.actions import DEFAULT_KEYS, is_key
 from tui.plan_options import make_plan
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def to_explore(context: click.Context, options: dict[str, Any]) -> "tuple[Plan, 
 
     flags = ((flag.removeprefix("--"), str(p.name)) for p in context.command.params for flag in p.opts)
     names = {flag: name for flag, name in flags if name in options}
-    settings = read_settings(settings_file(), default_keys=DEFAULT_KEYS, options=names)
+    settings = read_settings(settings_file(), default_keys=DEFAULT_KEYS, is_key=is_key, options=names)
     entries = registry.entries()
     preferred = _preferred(context, settings, names)
     return _plan(options, preferred, names, entries, settings), entries, settings

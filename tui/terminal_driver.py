@@ -6,7 +6,6 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable
 from typing import Any, Final, TextIO, cast
 
 from textual.app import App
@@ -48,16 +47,22 @@ class TerminalDriver(LinuxDriver):
     _told = False
     _is_gone = False
     _is_to_stop = False
+    _is_left = False
     _watching: asyncio.TimerHandle | None = None
 
     def __init__(self, app: App[Any], **options: Any) -> None:
         super().__init__(app, **options)
         self._file = cast(Any, _Terminal(cast(TextIO, self._file)))
+        # Python would run two handlers by their numbers, and what came last counts here.
+        self._loop.add_signal_handler(signal.SIGTSTP, self._go)
+        self._loop.add_signal_handler(signal.SIGCONT, self._continue)
 
     def start_application_mode(self) -> None:
         """Take the terminal."""
         super().start_application_mode()  # type: ignore[no-untyped-call]
-        self._on = True
+        # Textual gives up where the terminal belongs to others now.
+        self._on = self._writer_thread is not None and self._writer_thread.is_alive()
+        self._suspended = not self._on
         if self._watching is None:
             self._watch()
 
@@ -71,25 +76,41 @@ class TerminalDriver(LinuxDriver):
             self._watching = self._loop.call_later(_LOOK_S, self._watch)
 
     def run_input_thread(self) -> None:
-        """Take what is typed."""
-        with contextlib.suppress(OSError):  # the terminal is gone, which is seen elsewhere
-            super().run_input_thread()
+        """Take what is typed. A terminal that belongs to others for a moment gives an error; one that is gone, too."""
+        while not self._is_gone:
+            with contextlib.suppress(OSError):
+                super().run_input_thread()
+                return
+            if self.exit_event.wait(_LOOK_S):
+                return
 
     def hang_up(self) -> None:
         """Draw no more: the terminal is gone."""
+        self.leave()
         self._is_gone = True
         if self._watching is not None:
             self._watching.cancel()
+
+    def leave(self) -> None:
+        """Take the terminal no more, and be stopped by none that belongs to others now."""
+        self._is_left = True
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
 
     def write(self, data: str) -> None:
         """Draw, unless nobody takes it: a queue that is not emptied fills up, and whoever puts more into it waits."""
         if not (self._is_gone or self._suspended):
             super().write(data)
 
+    def disable_input(self) -> None:
+        """Listen no more."""
+        if not self._suspended:
+            super().disable_input()
+
     def stop_application_mode(self) -> None:
         """Give it back; for good, unless it is for a while."""
-        self._on = self._suspended = False
-        super().stop_application_mode()
+        self._on = False
+        if not self._suspended:  # it was given back, and others have set it up for themselves
+            super().stop_application_mode()
 
     def suspend_application_mode(self) -> None:
         """Give it back for a while, if it was taken."""
@@ -97,25 +118,19 @@ class TerminalDriver(LinuxDriver):
             super().suspend_application_mode()
             self._suspended = True
 
-    def _sigtstp_application(self, *_: object) -> None:
-        """Go, when the event loop has a moment: what was interrupted may be drawing, and hold its locks."""
-        self._is_to_stop = True
-        self._call(self._go)
-
     def _go(self) -> None:
+        self._is_to_stop = True
         self.suspend_application_mode()
-        if self._is_to_stop:  # nobody has said otherwise meanwhile
+        self._loop.call_soon(self._stop)  # after what has come in meanwhile
+
+    def _stop(self) -> None:
+        if self._is_to_stop:
             self._is_to_stop = False
             os.kill(os.getpid(), signal.SIGSTOP)
 
-    def _sigcont_application(self, *_: object) -> None:
-        """Come back, likewise."""
+    def _continue(self) -> None:
         self._is_to_stop = False
-        self._call(self._come_back)
-
-    def _call(self, callback: Callable[[], None]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and the program is about to
-            self._loop.call_soon_threadsafe(callback)
+        self._loop.call_soon(self._come_back)  # unless what came together with it says otherwise
 
     def _come_back(self) -> None:
         """Take the terminal as it is now, and draw everything.
@@ -123,6 +138,8 @@ class TerminalDriver(LinuxDriver):
         After SIGSTOP, which nobody can catch, it was not given back in order: that comes first, since Textual's threads
         would be there twice otherwise, and the modes at the end those of our own screen.
         """
+        if self._is_left:
+            return
         if self._on:
             self.suspend_application_mode()
         if self._suspended:

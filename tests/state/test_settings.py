@@ -4,13 +4,14 @@ import pytest
 
 from state.errors import SettingsError
 from state.settings import Settings, read_settings
+from tui.actions import is_key
 
 KEYS = {"run": "r", "stop": "x"}
 OPTIONS = ("storage", "repeats")
 
 
 def read(path: Path) -> Settings:
-    return read_settings(path, default_keys=KEYS, options=OPTIONS)
+    return read_settings(path, default_keys=KEYS, is_key=is_key, options=OPTIONS)
 
 
 def test_no_file_is_the_defaults(tmp_path: Path) -> None:
@@ -34,6 +35,8 @@ def test_theme_keys_and_defaults_are_read(tmp_path: Path) -> None:
         ('[keys]\nrun = "a,b"\nstop = "b"', "'b' to"),
         ('[defaults]\nsize = "1MB"', "'size' under [defaults]"),
         ('[keys]\nrun = ""', "give run the key ''"),
+        ('[keys]\nrun = "f99"', "give run the key 'f99'"),
+        ('[keys]\nrun = "ctrl+nosuch"', "give run the key 'ctrl+nosuch'"),
         ('[keys]\nrun = "[/"', "give run the key '[/'"),
         ("[keys]\nrun = 5", "`$.keys"),
     ],
@@ -45,6 +48,15 @@ def test_a_wrong_file_is_named_with_what_is_wrong(content: str, part: str, tmp_p
         read(path)
     assert str(path) in str(caught.value)
     assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "key", ["r", "R", "?", "question_mark", "f24", "ctrl+r", "shift+tab", "pageup", "+", "ctrl++", "ß"]
+)
+def test_every_key_of_a_keyboard_may_be_taken(key: str, tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(f'[keys]\nrun = "{key}"')
+    assert read(path).keys == {"run": key}
 
 
 def test_keys_may_be_exchanged(tmp_path: Path) -> None:

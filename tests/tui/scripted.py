@@ -211,3 +211,13 @@ async def filled(pilot: Pilot[None]) -> None:
         await pilot.pause()
     for _ in range(3):
         await pilot.pause()
+
+
+async def settled(pilot: Pilot[None]) -> None:
+    """Let the script play and the screen draw, and what was asked be answered."""
+    for _ in range(2):
+        await pilot.pause()
+        asked = [worker for worker in pilot.app.workers if worker.group != "default"]  # the others go on for ever
+        if asked:  # none would mean all
+            await pilot.app.workers.wait_for_complete(asked)
+    await pilot.pause()

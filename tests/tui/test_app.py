@@ -2,12 +2,13 @@
 
 import csv
 import json
+import threading
 from pathlib import Path
 
 import pytest
-from textual.pilot import Pilot
 from textual.widgets import Input, RichLog, Select, Static
 
+import backends.storage
 from backends.methods import registry
 from state.events import RunInterrupted, RunRefused, RunRequested
 from state.history import History
@@ -24,6 +25,7 @@ from tests.tui.scripted import (
     held_in,
     method_trials,
     opened,
+    settled,
     smooth,
 )
 from tui.actions import ACTIONS
@@ -57,18 +59,12 @@ def line(app: ExplorerApp, method: str) -> str:
     return str(table.get_option_at_index(number).prompt)
 
 
-async def settle(pilot: Pilot[None]) -> None:
-    """Let the script play and the screen draw."""
-    for _ in range(3):
-        await pilot.pause()
-
-
 async def test_r_measures_the_six_and_shows_each_as_it_comes(storage: Path) -> None:
     app, launcher = explorer(storage, held_in(2), repeats=1)
     async with opened(app) as pilot:
         assert "press r: 6 methods" in text(app, "#live")
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         run = app.explorer.session.run
         assert run is not None
         first, second = (run.records[number].trial.method for number in method_trials(run.plan)[:4:2])
@@ -78,7 +74,7 @@ async def test_r_measures_the_six_and_shows_each_as_it_comes(storage: Path) -> N
         assert "/14" in text(app, "#live"), "two trials are the limit's"
         assert running(app)
         launcher.gate.set()
-        await settle(pilot)
+        await settled(pilot)
         assert not running(app)
         assert launcher.requests[0].plan.methods == SIX
         assert all("✓" in line(app, method) for method in SIX)
@@ -90,7 +86,7 @@ async def test_flipping_a_switch_names_and_highlights_its_cell_and_r_measures_on
     app, launcher = explorer(storage, repeats=1)
     async with opened(app) as pilot:
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         await pilot.press("c", "k")
         row = app.main.current
         assert row is not None
@@ -99,7 +95,7 @@ async def test_flipping_a_switch_names_and_highlights_its_cell_and_r_measures_on
         assert "not measured" in text(app, "#cell")
         assert "--methods ts+concurrency+chunks " in text(app, "#command")
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         assert [request.plan.methods for request in launcher.requests] == [SIX, ("ts+concurrency+chunks",)]
         assert "✓" in line(app, "pytorch")
         assert "≈x42.7" in line(app, "ts+concurrency+chunks"), "a factor across two runs is an estimate"
@@ -112,11 +108,11 @@ async def test_r_again_measures_all_again_and_shift_r_always_does(storage: Path)
     app, launcher = explorer(storage, repeats=1)
     async with opened(app) as pilot:
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         await pilot.press("c", "k", "R")
-        await settle(pilot)
+        await settled(pilot)
         chosen = (*SIX, "ts+concurrency+chunks")
         assert [request.plan.methods for request in launcher.requests] == [SIX, SIX, chosen]
 
@@ -125,7 +121,7 @@ async def test_enter_runs_only_the_highlighted_method_and_then_shows_its_details
     app, launcher = explorer(storage, repeats=3)
     async with opened(app) as pilot:
         await pilot.press("down", "enter")
-        await settle(pilot)
+        await settled(pilot)
         assert [request.plan.methods for request in launcher.requests] == [("t5x",)]
         assert "±10%" in line(app, "t5x")
         await pilot.press("enter")
@@ -147,7 +143,7 @@ async def test_every_warning_is_in_the_details_where_the_line_above_says(
     app, _ = explorer(storage, repeats=3, cache="warm", durability="buffered")
     async with opened(app) as pilot:
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         assert "(and 1 more: i)" in text(app, "#advice")
         await pilot.press("i")
         shown = str(app.screen.query_one("#text", Static).content)
@@ -160,7 +156,7 @@ async def test_a_failed_method_says_why_and_the_others_go_on(storage: Path) -> N
     app, _ = explorer(storage, failing("t5x"), repeats=1)
     async with opened(app) as pilot:
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         assert "✗" in line(app, "t5x")
         assert "killed (SIGKILL)" in line(app, "t5x")
         assert "✓" in line(app, "pytorch")
@@ -178,14 +174,14 @@ async def test_x_stops_at_once_and_keeps_what_was_measured(storage: Path) -> Non
     async with opened(app) as pilot:
         await pilot.press("x")  # nothing to stop
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         run = app.explorer.session.run
         assert run is not None
         assert app.check_action("run", ()) is None
         await pilot.press("r")
         assert app.explorer.session.run is run, "a second run waits for the first"
         await pilot.press("x")
-        await settle(pilot)
+        await settled(pilot)
         assert not running(app)
         assert app.check_action("stop", ()) is None
         assert "stopped" in text(app, "#live")
@@ -198,13 +194,13 @@ async def test_a_stopped_rerun_does_not_hide_what_was_measured_before(storage: P
     app, launcher = explorer(storage, repeats=1)
     async with opened(app) as pilot:
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         complete = {method: line(app, method) for method in SIX}
         launcher.script = held_in(1)  # the first method is saved, its load never ends
         await pilot.press("R")
-        await settle(pilot)
+        await settled(pilot)
         await pilot.press("x")
-        await settle(pilot)
+        await settled(pilot)
         assert {method: line(app, method) for method in SIX} == complete
         assert app.explorer.missing == ()
 
@@ -213,9 +209,9 @@ async def test_what_was_stopped_is_still_missing_and_r_measures_it(storage: Path
     app, launcher = explorer(storage, held_in(1), repeats=1)
     async with opened(app) as pilot:
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         await pilot.press("x")
-        await settle(pilot)
+        await settled(pilot)
         assert len(app.explorer.missing) == 6
         await pilot.press("l")
         await pilot.pause()
@@ -223,7 +219,7 @@ async def test_what_was_stopped_is_still_missing_and_r_measures_it(storage: Path
         assert "of 14 trials have ended" in kept
         launcher.script = smooth
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         assert not app.explorer.missing
 
 
@@ -232,11 +228,11 @@ async def test_a_stop_right_after_r_stops_before_anything_runs(storage: Path) ->
     async with opened(app) as pilot:
         app.action_run()
         app.action_stop()
-        await settle(pilot)
+        await settled(pilot)
         assert not running(app)
         assert launcher.requests == []
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         assert len(launcher.requests) == 1
 
 
@@ -263,7 +259,7 @@ async def test_a_hidden_table_is_not_acted_on(storage: Path) -> None:
     app, launcher = explorer(storage)
     async with opened(app, (80, 24)) as pilot:
         await pilot.press("tab", "enter", "space")
-        await settle(pilot)
+        await settled(pilot)
         assert launcher.requests == []
         assert app.explorer.selected == frozenset(SIX)
 
@@ -307,7 +303,7 @@ async def test_values_change_by_keys_and_mouse_and_not_under_a_run(storage: Path
         await pilot.click(row, offset=(25, 0))
         assert app.explorer.plan.concurrency == 64
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         row.focus()
         await pilot.press("right")
         assert app.explorer.plan.concurrency == 64
@@ -323,7 +319,7 @@ async def test_the_mouse_highlights_selects_and_opens(storage: Path) -> None:
         await pilot.click(table, offset=(0, 3))
         assert "ts+concurrency" not in app.explorer.chosen
         await pilot.click(table, offset=(20, 4), times=2)
-        await settle(pilot)
+        await settled(pilot)
         assert [request.plan.methods for request in launcher.requests] == [("ts+chunks",)]
 
 
@@ -332,7 +328,7 @@ async def test_charts_cycle_and_grow_with_results(storage: Path) -> None:
     async with opened(app) as pilot:
         assert "bars grow here" in text(app, "#chart")
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         pane = app.main.query_one("#chart-pane")
         titles = []
         for _ in range(4):
@@ -362,11 +358,12 @@ async def test_a_wrong_value_is_refused_beside_its_field_and_a_right_one_is_take
             ("seed", "-1", "out of range"),
         ):
             form.query_one(f"#{name}", Input).value = value
-            await pilot.pause()
+            await settled(pilot)
             note = form.query_one(f"#note-{name}", Static)
             assert part in str(note.content)
             assert note.has_class("-error")
         await pilot.press("ctrl+s")
+        await settled(pilot)
         assert app.screen is form
         assert app.explorer.plan.repeats == 3
         for name, value in (
@@ -376,6 +373,7 @@ async def test_a_wrong_value_is_refused_beside_its_field_and_a_right_one_is_take
             form.query_one(f"#{name}", Input).value = value
         form.query_one("#cache", Select).value = "warm"
         await pilot.press("ctrl+s")
+        await settled(pilot)
         assert isinstance(app.screen, ExploreScreen)
         plan = app.explorer.plan
         assert (plan.model, plan.size_bytes, plan.repeats, plan.cache) == ("gpt2", 200_000_000, 5, "warm")
@@ -387,6 +385,46 @@ async def test_a_wrong_value_is_refused_beside_its_field_and_a_right_one_is_take
         assert app.explorer.plan.model == "gpt2"
 
 
+async def test_a_storage_that_is_slow_to_answer_keeps_nobody_from_anything_else(
+    storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered, asked = threading.Event(), threading.Event()
+
+    def check(folder: Path) -> Path:
+        asked.set()
+        assert answered.wait(60)
+        return folder
+
+    app, launcher = explorer(storage, repeats=1)
+    async with opened(app) as pilot:
+        monkeypatch.setattr(backends.storage, "check_storage", check)
+        await pilot.press("r")
+        while not asked.is_set():
+            await pilot.pause()
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, TextPage)
+        await pilot.press("escape")
+        assert launcher.requests == []
+        answered.set()
+        await settled(pilot)
+        assert len(launcher.requests) == 1
+
+
+async def test_stop_asked_once_more_waits_for_nothing(storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, launcher = explorer(storage, held_in(0))
+    killed: list[bool] = []
+    monkeypatch.setattr(launcher, "cancel", lambda: None)  # a storage that does not answer
+    monkeypatch.setattr(launcher, "kill", lambda: killed.append(True))
+    async with opened(app) as pilot:
+        await pilot.press("r")
+        await settled(pilot)
+        await pilot.press("x")
+        assert killed == []
+        await pilot.press("x")
+        assert killed == [True]
+        launcher.gate.set()
+
+
 async def test_the_setup_opens_at_the_line_that_was_chosen_but_not_under_a_run(storage: Path) -> None:
     app, _ = explorer(storage, held_in(0))
     async with opened(app) as pilot:
@@ -395,7 +433,7 @@ async def test_the_setup_opens_at_the_line_that_was_chosen_but_not_under_a_run(s
         assert app.screen.focused is not None
         assert app.screen.focused.id == "repeats"
         await pilot.press("escape", "r")
-        await settle(pilot)
+        await settled(pilot)
         await pilot.press("s")
         assert isinstance(app.screen, ExploreScreen)
 
@@ -406,9 +444,9 @@ async def test_export_writes_what_is_chosen_and_never_overwrites_silently(storag
         await pilot.press("e")
         assert isinstance(app.screen, ExploreScreen), "there is nothing to export yet"
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         await pilot.press("c", "k", "r")
-        await settle(pilot)
+        await settled(pilot)
         await pilot.press("e")
         form = app.screen
         assert isinstance(form, Export)
@@ -452,8 +490,8 @@ async def test_results_are_kept_on_the_disk_while_the_run_goes_on(storage: Path)
     app, _ = explorer(storage, held_in(4), repeats=1)
     async with opened(app) as pilot:
         await pilot.press("r")
-        await settle(pilot)
-        await settle(pilot)
+        await settled(pilot)
+        await settled(pilot)
         with History() as history:
             (entry,) = history.runs()
         assert (entry.status, entry.done, entry.trials) == ("running", 4, 14)
@@ -465,7 +503,7 @@ async def test_a_history_that_cannot_be_written_costs_no_run_and_is_told_once(st
     app, _ = explorer(storage, repeats=1)
     async with opened(app) as pilot:
         await pilot.press("r", "l")
-        await settle(pilot)
+        await settled(pilot)
         assert "all verified" in text(app, "#live")
         log = " ".join(entry.text for entry in app.main.query_one(RichLog).lines)
         assert log.count("not kept") == 1
@@ -505,7 +543,7 @@ async def test_keys_can_be_rebound(storage: Path) -> None:
         assert app.explorer.cell == "tensorstore"
         assert launcher.requests == []
         await pilot.press("g", "f5")
-        await settle(pilot)
+        await settled(pilot)
         assert app.explorer.cell == "ts+chunks"
         assert len(launcher.requests) == 1
         assert "press f5" not in text(app, "#live")
@@ -555,7 +593,7 @@ async def test_a_small_screen_shows_one_pane_and_resizing_loses_nothing(storage:
     app, _ = explorer(storage, repeats=1)
     async with opened(app, (80, 24)) as pilot:
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         panes = ("setup", "methods", "chart", "log")
 
         def displayed() -> list[str]:
@@ -581,14 +619,14 @@ async def test_bars_follow_the_width_also_where_nothing_but_the_chart_is_shown(s
     app, _ = explorer(storage, smooth, repeats=1)
     async with opened(app, size=(200, 60)) as pilot:
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         await pilot.resize_terminal(80, 24)
-        await settle(pilot)
+        await settled(pilot)
         await pilot.press("tab")
-        await settle(pilot)
+        await settled(pilot)
         for width in (70, 78):
             await pilot.resize_terminal(width, 24)
-            await settle(pilot)
+            await settled(pilot)
             chart = app.main.query_one(Chart)
             longest = max(len(row) for row in str(chart.content).splitlines())
             assert longest <= chart.size.width
@@ -600,7 +638,7 @@ async def test_there_is_room_for_bars_at_every_size_with_many_methods(size: tupl
     app, _ = explorer(storage, smooth, entries=registry.entries(), repeats=1)
     async with opened(app, size=size) as pilot:
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         assert app.main.query_one("#chart-scroll").size.height >= 8
 
 
@@ -608,7 +646,7 @@ async def test_there_is_room_for_bars_at_every_size_with_many_methods(size: tupl
 async def test_where_lines_are_few_the_table_gets_them(size: tuple[int, int], lines: int, storage: Path) -> None:
     app, _ = explorer(storage, smooth, entries=registry.entries(), repeats=1)
     async with opened(app, size=size) as pilot:
-        await settle(pilot)
+        await settled(pilot)
         assert app.main.query_one(MethodTable).size.height >= lines
         for row in app.main.query(SwitchRow):
             assert row.is_on_screen
@@ -618,13 +656,13 @@ async def test_details_bring_a_hidden_table_to_the_front(storage: Path) -> None:
     app, _ = explorer(storage, smooth, repeats=1)
     async with opened(app, size=(80, 24)) as pilot:
         await pilot.press("tab")
-        await settle(pilot)
+        await settled(pilot)
         assert not app.main.query_one(MethodTable).is_on_screen
         await pilot.press("i")
-        await settle(pilot)
+        await settled(pilot)
         assert app.main.query_one(MethodTable).is_on_screen
         await pilot.press("i")
-        await settle(pilot)
+        await settled(pilot)
         assert isinstance(app.screen, TextPage)
 
 
@@ -637,13 +675,13 @@ async def test_a_refused_run_says_what_to_do_and_the_next_one_can_start(storage:
     app, launcher = explorer(storage, script, repeats=1)
     async with opened(app) as pilot:
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         assert isinstance(app.screen, Question)
         assert "free some space" in str(app.screen.query(Static).first().content)
         await pilot.press("enter")
         assert "refused" in text(app, "#live")
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         assert len(launcher.requests) == 2
         assert "all verified" in text(app, "#live")
 
@@ -662,10 +700,10 @@ async def test_a_worker_that_dies_is_told_and_r_starts_another(storage: Path) ->
     died = RunInterrupted(Failure("the worker process died (SIGKILL)", "see the log"))
     app, launcher = explorer(storage, repeats=1, idle=(died, died))
     async with opened(app) as pilot:
-        await settle(pilot)
+        await settled(pilot)
         assert "the worker has died" in text(app, "#live")
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         assert len(launcher.requests) == 1
         assert "✓" in line(app, "pytorch")
 
@@ -674,13 +712,13 @@ async def test_leaving_a_run_asks_first(storage: Path) -> None:
     app, launcher = explorer(storage, held_in(0))
     async with opened(app) as pilot:
         await pilot.press("r")
-        await settle(pilot)
+        await settled(pilot)
         await pilot.press("q")
         assert isinstance(app.screen, Question)
         await pilot.press("enter")
         assert running(app), "enter takes the answer that loses nothing"
         await pilot.press("q", "y")
-        await settle(pilot)
+        await settled(pilot)
         assert launcher.closed
     assert app.return_code == 0
 
@@ -689,7 +727,7 @@ async def test_leaving_without_a_run_just_leaves(storage: Path) -> None:
     app, launcher = explorer(storage)
     async with opened(app) as pilot:
         await pilot.press("q")
-        await settle(pilot)
+        await settled(pilot)
     assert launcher.closed
     assert app.return_code == 0
 
@@ -706,7 +744,7 @@ async def test_plain_characters_only_where_asked_for(storage: Path, script: Scri
     app, _ = explorer(storage, script, settings=Settings(ascii=True), repeats=1)
     async with opened(app) as pilot:
         await pilot.press("r", "k")
-        await settle(pilot)
+        await settled(pilot)
         for method in SIX:
             assert line(app, method).isascii(), line(app, method)
         for selector in ("#chart", "#cell", "#live"):

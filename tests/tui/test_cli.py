@@ -228,11 +228,7 @@ def test_a_signal_stops_at_once_and_what_was_finished_is_reported(
         text=True,
     )
     assert process.stderr is not None
-    finished = 0
-    for line in process.stderr:
-        finished += line.startswith("[")
-        if finished == 2:  # this seed begins with pytorch
-            break
+    assert any("pytorch load" in line for line in process.stderr)  # this seed begins with pytorch
     below = family(process.pid)[1:]
     time.sleep(0.3)
     process.send_signal(number)
@@ -283,6 +279,22 @@ def test_a_full_standard_output_is_one_sentence_and_costs_no_file(
     assert result.returncode == 1
     assert result.stderr.startswith("ckpt-tui: standard output cannot be written")
     assert result.stderr.count("\n") == 1
+    assert len(list(csv.DictReader(export.open(newline="")))) == 2
+
+
+def test_a_closed_standard_output_is_one_sentence_and_costs_no_file(
+    small_model: Path, storage: Path, tmp_path: Path
+) -> None:
+    export = tmp_path / "run.csv"
+    arguments = ("--model", small_model, "--storage", storage, "--methods", "pytorch", "--repeats", "1")
+    result = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" >&-', "sh", COMMAND, "run", "--quiet", *arguments, "--export", export],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr == "ckpt-tui: standard output is closed: use --export FILE.\n"
     assert len(list(csv.DictReader(export.open(newline="")))) == 2
 
 

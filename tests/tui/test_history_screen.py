@@ -167,7 +167,7 @@ async def test_enter_opens_a_run_with_its_setup_and_rows_though_its_folder_is_go
         assert app.main.shown.run_id == RUNS[1].run_id
         assert "/mnt/gone (not here)" in str(app.main.query_one("#title", Static).content)
         await pilot.press("r")
-        assert shows(app, Question), "measuring there is refused"
+        await until(pilot, lambda: shows(app, Question))  # measuring there is refused
 
 
 async def test_a_run_that_goes_on_is_not_replaced_but_the_history_can_be_looked_at(

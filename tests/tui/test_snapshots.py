@@ -13,7 +13,18 @@ from state.environment import FileSystem
 from state.events import RunInterrupted, RunRefused
 from state.run import Failure
 from state.settings import Settings, ThemeName
-from tests.tui.scripted import METHODS, Script, explorer, failing, filled, fixed_request, held_in, smooth, stalling
+from tests.tui.scripted import (
+    METHODS,
+    Script,
+    explorer,
+    failing,
+    filled,
+    fixed_request,
+    held_in,
+    settled,
+    smooth,
+    stalling,
+)
 from tui.widgets.method_table import MethodTable
 
 SIZES = [(80, 24), (120, 36), (200, 60)]
@@ -41,8 +52,7 @@ def pressing(*keys: str) -> Act:
         await filled(pilot)
         for key in keys:
             await pilot.press(key)
-            for _ in range(3):
-                await pilot.pause()
+            await settled(pilot)
 
     return act
 
@@ -51,7 +61,7 @@ async def wrong_setup(pilot: Pilot[None]) -> None:
     await pressing("s")(pilot)
     pilot.app.screen.query_one("#model", Input).value = "nonesuch"
     pilot.app.screen.query_one("#repeats", Input).value = "0"
-    await pilot.pause()
+    await settled(pilot)
 
 
 async def details_of_a_failure(pilot: Pilot[None]) -> None:

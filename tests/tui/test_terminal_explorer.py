@@ -285,6 +285,20 @@ def test_suspend_goes_back_to_the_shell_and_fg_returns(small_model: Path, storag
     terminal.process.close()
 
 
+@pytest.mark.parametrize("how", ["kill %1", "kill -HUP %1", "kill -INT {pid}; kill -CONT {pid}"])
+def test_a_suspended_explorer_ends_when_it_is_told_to(how: str, small_model: Path, storage: Path) -> None:
+    terminal = in_a_shell("--storage", str(storage), "--model", str(small_model))
+    below = family(terminal.pid)[1:]
+    explorer = next(process for process in below if str(COMMAND) in process.cmdline())
+    press(terminal, "\x1a")
+    terminal.wait_for(lambda text: "Stopped" in text, timeout_s=15)
+    terminal.process.sendline(how.format(pid=explorer.pid))
+    assert wait_until(lambda: gone(below), 15)
+    terminal.process.sendline("stty -a | tr ' ;' '\\n\\n' | grep -x -e icanon -e echo | sort | xargs echo modes:")
+    terminal.wait_for(lambda text: "modes: echo icanon" in text, timeout_s=15)
+    terminal.process.close()
+
+
 def test_after_a_stop_and_a_continue_from_outside_the_whole_screen_is_drawn_again(
     small_model: Path, storage: Path
 ) -> None:
@@ -322,10 +336,13 @@ def test_a_window_without_a_size_is_taken_for_a_usual_one_until_it_has_one(
 ) -> None:
     terminal = Terminal(COMMAND, "--storage", str(storage), lines=window[0], columns=window[1], screen=(60, 130))
     terminal.wait_for(lambda text: "q Quit" in text)
-    terminal.settle()
-    drawn_bytes = len(terminal.raw)
-    terminal.settle()
-    assert len(terminal.raw) == drawn_bytes, "it draws the same again and again"
+
+    def is_at_rest() -> bool:
+        drawn_bytes = len(terminal.raw)
+        terminal.settle()
+        return len(terminal.raw) == drawn_bytes
+
+    assert wait_until(is_at_rest, 30), "it draws the same again and again"
     terminal.process.setwinsize(60, 130)
     terminal.wait_for(lambda text: "q Quit" in text.splitlines()[-1])
     press(terminal, "q")

@@ -317,6 +317,13 @@ async def test_a_proxys_name_is_let_in_when_it_is_given(storage: Path) -> None:
         served.end()
 
 
+def test_ctrl_c_twice_at_once_ends_it_as_once(storage: Path) -> None:
+    served = Served(storage)
+    served.process.send_signal(signal.SIGINT)
+    assert served.end() == ""
+    assert served.process.returncode == 128 + signal.SIGINT
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -326,6 +333,10 @@ async def test_a_proxys_name_is_let_in_when_it_is_given(storage: Path) -> None:
         (("--repeats", "0"), "out of range"),
         (("--no-such",), "No such option"),
         (("--port", "0"), "--port"),
+        (("--model", "nonesuch"), "there is no model 'nonesuch'"),
+        (("--allow-host", "http://proxy.example/"), "'http://proxy.example/' is no name of a machine"),
+        (("--allow-host", "proxy.example:8080"), "is no name of a machine"),
+        (("--allow-host", ""), "is no name of a machine"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_served(options: tuple[str, ...], words: str) -> None:

@@ -1,8 +1,9 @@
 """The setup: what is measured, where, and by which rules."""
 
+from functools import partial
 from typing import ClassVar
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -12,6 +13,7 @@ from textual.widgets import Button, Input, Label, Select, Static
 
 from backends.architectures import architectures
 from state.plan import Plan
+from tui.aside import aside
 from tui.fields import Field, fields, read_form
 
 
@@ -66,20 +68,31 @@ class Setup(ModalScreen[Plan | None]):
         """Begin where the user came from."""
         self.query_one(f"#{self._first}").focus()
 
-    def _read(self, *names: str) -> tuple[Plan, dict[str, str]]:
-        """The plan with these fields as they stand in the form, or with all."""
+    def _typed(self, *names: str) -> dict[str, str]:
+        """What stands in these fields, or in all."""
         form = {control.id: control.value for control in self.query(Input) if control.id}
         form |= {select.id: str(select.value) for select in self.query(Select) if select.id}
-        return read_form({name: form[name] for name in names or form}, self._plan)
+        return {name: form[name] for name in names or form}
+
+    async def _read(self, typed: dict[str, str]) -> tuple[Plan, dict[str, str]]:
+        """The plan with these fields. A storage may take long to answer."""
+        return await aside(partial(read_form, typed, self._plan))
 
     @on(Input.Changed)
     @on(Select.Changed)
-    def _check(self, event: Input.Changed | Select.Changed) -> None:
+    def _changed(self, event: Input.Changed | Select.Changed) -> None:
         """Say beside a field what is wrong with it."""
         name = str(event.control.id)
         # Whether a size makes sense depends on the model.
         names = ("model", "size_bytes") if name in ("model", "size_bytes") else (name,)
-        _, errors = self._read(*names)
+        self._check(names)
+
+    @work(group="check")
+    async def _check(self, names: tuple[str, ...]) -> None:
+        typed = self._typed(*names)
+        _, errors = await self._read(typed)
+        if typed != self._typed(*names):  # somebody goes on typing
+            return
         for field in self._fields:
             if field.name in names:
                 note = self.query_one(f"#note-{field.name}", Static)
@@ -89,9 +102,10 @@ class Setup(ModalScreen[Plan | None]):
 
     @on(Input.Submitted)
     @on(Button.Pressed, "#apply")
-    def action_apply(self) -> None:
+    @work(exclusive=True, group="apply")
+    async def action_apply(self) -> None:
         """Take it, unless something is wrong."""
-        plan, errors = self._read()
+        plan, errors = await self._read(self._typed())
         if errors:
             self.query_one(f"#{next(iter(errors))}").focus()
             self.app.bell()

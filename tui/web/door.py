@@ -7,8 +7,10 @@ it is for an address that is served (Host), that no foreign page sent it (Origin
 in the printed address and in a cookie afterwards.
 """
 
+import contextlib
 import hmac
 import ipaddress
+import re
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Collection
@@ -19,10 +21,13 @@ import psutil
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from state.errors import RequestError
+
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: The query parameter of the printed address.
 TOKEN: Final = "token"
+_NAME: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?")
 #: These lead here over a forwarded port, too, and no page of others can be under them.
 _LOOPBACK: Final = frozenset(("localhost", "127.0.0.1", "::1"))
 _NOT_FROM_US: Final = "another page has no business here"
@@ -40,12 +45,15 @@ class Door:
 
     Attributes:
         token: What the printed address carries.
+
+    Raises:
+        RequestError: If one of them is neither.
     """
 
     def __init__(self, host: str, port: int, also: Collection[str] = ()) -> None:
         self.token: Final = secrets.token_urlsafe(32)
         self._cookie = f"ckpt-tui-{port}"
-        self._also = frozenset(name.strip("[]").lower() for name in also)
+        self._also = frozenset(_checked(name) for name in also)
         self._hosts = self._also | _LOOPBACK | _names_of(host)
 
     def middleware(self) -> Middleware:
@@ -86,6 +94,22 @@ class Door:
 
     def _is_token(self, text: str) -> bool:
         return hmac.compare_digest(text.encode(errors="replace"), self.token.encode())
+
+
+def _checked(name: str) -> str:
+    """A name or an address as browsers write it.
+
+    Raises:
+        RequestError: If it is something else, such as a whole address of a page.
+    """
+    bare = name.removeprefix("[").removesuffix("]").lower()
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(bare))
+    if not _NAME.fullmatch(bare):
+        raise RequestError(
+            f"--allow-host {name!r} is no name of a machine", "give a name or an address alone, such as models.example"
+        )
+    return bare
 
 
 def _names_of(host: str) -> frozenset[str]:

@@ -24,6 +24,7 @@ from tui.web.visitor import Visitor, cells
 _PAGE: Final = Path(__file__).parent / "page"
 #: How long explorers may take to end when the server is to end; what is left then is killed.
 _STOP_S: Final = 0.5
+_STOPS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _OneLine(logging.Formatter):
@@ -80,15 +81,18 @@ class ExplorerServer(Server):
             shutdown_timeout=_STOP_S,
             print=lambda _: self._announce(),
         )
+        for number in _STOPS:  # it ends already
+            signal.signal(number, signal.SIG_IGN)
 
     async def on_startup(self, app: web.Application) -> None:
         """A closed terminal ends it as Ctrl-C does. Where it is, is said when it can be reached."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in _STOPS:
             asyncio.get_running_loop().add_signal_handler(number, self._stop, number)
 
     def _stop(self, number: int) -> None:
-        self.stopped_by = number
-        self.request_exit()
+        if self.stopped_by is None:  # asked once more, it would be torn out of its own end
+            self.stopped_by = number
+            self.request_exit()
 
     def _announce(self) -> None:
         """Say where it is, and who can come in; standard output may be closed or full."""
