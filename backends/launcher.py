@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import psutil
 
 from backends.failures import signal_name, tail
 from backends.host import WORKER_VARIABLES
@@ -53,6 +55,7 @@ _DEATH_S: Final = 5.0
 #: whose storage has kept the worker from being killed.
 _REMOVE_S: Final = 60.0
 _HURRY_S: Final = 2.0
+_LOOK_S: Final = 0.02
 #: How long logs of earlier workers are kept.
 _LOGS_S: Final = 7 * 24 * 3600.0
 _SHARED_MEMORY: Final = Path("/dev/shm")
@@ -67,12 +70,12 @@ class Launcher:
 
     Attributes:
         log: That file.
-        left: What the last run could not delete, in words.
+        undeleted: What the last run could not delete, in words.
     """
 
     def __init__(self, log: Path | None = None) -> None:
         self.log = log or _new_log()
-        self.left: list[str] = []
+        self.undeleted: list[str] = []
         self._process: asyncio.subprocess.Process | None = None
         self._pipe: asyncio.ReadTransport | None = None
         self._events: asyncio.Queue[Event] = asyncio.Queue()
@@ -139,7 +142,7 @@ class Launcher:
         """
         self._cancelled.clear()
         self._is_hurried = False
-        self.left.clear()
+        self.undeleted.clear()
         self._running = True
         try:
             yield request
@@ -180,8 +183,6 @@ class Launcher:
                         break  # killed because somebody said stop
                     if isinstance(event, RunFinished | RunRefused):
                         self._unfinished = None  # the worker has removed its scratch
-                    if isinstance(event, ScratchLeft):
-                        self.left.append(event.what)
                     yield event
                     match event:
                         case TrialStarted():
@@ -220,8 +221,9 @@ class Launcher:
                 self.log.unlink()
 
     def kill(self) -> None:
-        """Kill the worker's processes now, and wait for nothing any more. `run` goes on as after any other death."""
+        """Stop the run without waiting for what its worker has to delete."""
         self._is_hurried = True
+        self._cancelled.set()
         self._kill()
 
     # Inside --------------------------------------------------------------------------------------------------------
@@ -289,6 +291,8 @@ class Launcher:
             while True:
                 event = await self._events.get()
                 match event:
+                    case ScratchLeft() if event.what not in self.undeleted:  # the worker's
+                        self.undeleted.append(event.what)
                     case TrialStarted():
                         self._trial_pid = event.pid
                         operation = trials[event.trial].operation
@@ -332,7 +336,7 @@ class Launcher:
             return
         self._kill()
         self._process = self._pipe = self._trial_pid = None  # before the first await: nobody shall bury it twice
-        is_dead = await _status_within(process, _DEATH_S) is not None
+        is_dead = await _status_within(process, _HURRY_S if self._is_hurried else _DEATH_S) is not None
         if pipe is not None:
             pipe.close()
         if self._unfinished is not None:
@@ -342,23 +346,33 @@ class Launcher:
     async def _remove_scratch(self, request: RunRequested, patience_s: float) -> None:
         """Remove what a dead worker has left of a run. The run goes on where that fails; the doctor will find it."""
         arguments = ("-P", "-m", "backends.scratch", request.plan.storage, request.run_id)
-        left = f"the scratch folder of {request.run_id} in {request.plan.storage} is not deleted yet"
+        scratch = f"the scratch folder of {request.run_id} in {request.plan.storage}"
         try:
             with self.log.open("ab") as log:
-                removal = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    *arguments,
-                    stdin=asyncio.subprocess.DEVNULL,
+                # Not by asyncio, which kills what still runs when its loop ends: this goes on where nobody waits.
+                removal = subprocess.Popen(
+                    [sys.executable, *arguments],
+                    stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,  # a second Ctrl-C, or a closed terminal, must not leave the files
                 )
-            status = await _status_within(removal, patience_s)  # it goes on by itself where nobody waits
-            if status != 0:
-                self.left.append(left)
         except OSError as error:
-            self._note(f"{request.plan.storage} was not cleaned up: {error}")
-            self.left.append(left)
+            self._tell(ScratchLeft(f"{scratch} cannot be deleted ({error})"))
+            return
+        deadline_s = time.monotonic() + patience_s
+        while (status := removal.poll()) is None and time.monotonic() < deadline_s:
+            await asyncio.sleep(_LOOK_S)
+            if self._is_hurried:
+                deadline_s = min(deadline_s, time.monotonic() + _HURRY_S)
+        if status is None:
+            self._tell(ScratchLeft(f"{scratch} is not deleted yet"))
+        elif status:
+            self._tell(ScratchLeft(f"{scratch} cannot be deleted (see {self.log})"))
+
+    def _tell(self, event: ScratchLeft) -> None:
+        self.undeleted.append(event.what)
+        self._events.put_nowait(event)
 
     def _note(self, text: str) -> None:
         with contextlib.suppress(OSError), self.log.open("a") as log:
@@ -405,11 +419,12 @@ def _temporary_folder() -> Path:
         return _SHARED_MEMORY
 
 
-def _forget_old_logs(folder: Path) -> None:
+def _forget_old_logs() -> None:
     """Whoever was killed has left one, and nobody looks for the reason of last month's failure."""
-    for log in folder.glob("worker-*.log"):
-        with contextlib.suppress(OSError):  # another user's, where all share the folder
-            if time.time() - log.stat().st_mtime > _LOGS_S:
+    for log in log_folder().glob("worker-*.log"):
+        pid = log.stem.removeprefix("worker-")
+        with contextlib.suppress(OSError):
+            if time.time() - log.stat().st_mtime > _LOGS_S and not (pid.isdecimal() and psutil.pid_exists(int(pid))):
                 log.unlink()
 
 
@@ -419,12 +434,12 @@ def _new_log() -> Path:
     Raises:
         WorkerError: If nothing can be written anywhere.
     """
-    for folder in (log_folder(), _temporary_folder()):
+    _forget_old_logs()
+    name = f"worker-{os.getpid()}.log"
+    for path in (log_folder() / name, _temporary_folder() / f"ckpt-tui-{name}"):
         with contextlib.suppress(OSError):
-            path = folder / f"worker-{os.getpid()}.log"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.open("ab").close()
-            _forget_old_logs(path.parent)
             return path
     raise WorkerError(
         f"the worker's log cannot be written in {log_folder()} or anywhere else", "set TMPDIR to a folder of yours"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from backends.architectures import architectures
+from backends.patience import ANSWER_S, UnansweredError, within
 from state.errors import ModelError
 
 #: What files with weights are called.
@@ -36,12 +37,18 @@ def kind_of(model: str) -> Kind:
 
 
 def path_of(model: str) -> Path | None:
-    """The path that a name is, if there is something."""
+    """The path that a name is, if there is something.
+
+    Raises:
+        ModelError: If its storage does not answer.
+    """
     if not model.strip():  # an empty path would be the current folder
         return None
     try:
         path = Path(model).expanduser()
-        return path if path.exists() else None
+        return path if within(ANSWER_S, path.exists) else None
+    except UnansweredError:
+        raise ModelError(f"the model {model!r} does not answer", "check the mount, or choose another model") from None
     except (OSError, RuntimeError, ValueError):  # too long, no such user, a null byte
         return None
 

@@ -185,7 +185,7 @@ class Runner:
             self._models.clear()  # another model's memory is free by now
         try:
             free = room(self._folder)
-        except StorageError as error:
+        except (OSError, StorageError) as error:
             raise RefusedError(describe_exception(error)) from error
         if kept is not None:
             free = msgspec.structs.replace(free, memory_bytes=free.memory_bytes + model.logical_bytes)

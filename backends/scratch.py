@@ -214,8 +214,8 @@ def _candidates(*storages: Path, everywhere: bool) -> set[Path]:
     """What is called like a scratch folder: in these folders, and where the user's pointers lead."""
     candidates: set[Path] = set()
     for storage in storages:
-        with contextlib.suppress(OSError):  # one that cannot be read hides nothing of the others
-            candidates |= set(storage.glob(f"{PREFIX}*"))
+        with contextlib.suppress(OSError, UnansweredError):  # one that cannot be read hides nothing of the others
+            candidates |= within(ANSWER_S, partial(_named, storage))
     mounts = [] if everywhere else _mounts()
     ours = {_mount(storage, mounts) for storage in storages}
     pointers = list(_pointers_folder().glob("*")) if _pointers_folder().is_dir() else []
@@ -225,6 +225,10 @@ def _candidates(*storages: Path, everywhere: bool) -> set[Path]:
             if folder.name.startswith(PREFIX) and (everywhere or _mount(folder, mounts) in ours):
                 candidates.add(folder)
     return candidates
+
+
+def _named(storage: Path) -> set[Path]:
+    return set(storage.glob(f"{PREFIX}*"))
 
 
 def _mounts() -> list[str]:
@@ -294,7 +298,7 @@ def _remove_empty(folder: Path, owner: Owner | None) -> None:
             if owner is None and error.errno == errno.ENOTEMPTY:  # its maker was about to go on
                 raise InUseError from None
             if owner is not None:  # somebody has put something in meanwhile
-                (folder / MARKER).write_bytes(msgspec.json.encode(owner))
+                _mark_again(folder, owner)
             raise
         _forget(folder)
         return
@@ -302,7 +306,19 @@ def _remove_empty(folder: Path, owner: Owner | None) -> None:
 
 def _is_being_closed(folder: Path) -> bool:
     """Whether all that a folder holds are deleted files that somebody has open."""
-    return all(path.name.startswith(_STILL_OPEN) for path in folder.iterdir())
+    with contextlib.suppress(FileNotFoundError):
+        return all(path.name.startswith(_STILL_OPEN) for path in folder.iterdir())
+    return True
+
+
+def _mark_again(folder: Path, owner: Owner) -> None:
+    """Let the doctor find what could not be deleted."""
+    with contextlib.suppress(OSError, NotOursError), opened(folder) as folder_fd:
+        if os.fstat(folder_fd).st_uid == os.geteuid():
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            marker_fd = os.open(MARKER, flags, 0o600, dir_fd=folder_fd)
+            with os.fdopen(marker_fd, "wb") as marker:
+                marker.write(msgspec.json.encode(owner))
 
 
 def _undeleted(folder: Path, error: OSError) -> StorageError:

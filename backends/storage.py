@@ -46,11 +46,15 @@ def check_storage(folder: Path) -> Path:
     Raises:
         StorageError: If it is missing, no folder, not writable, or does not answer.
     """
-    return _in_time(folder, lambda: _check(folder))
+    return in_time(folder, lambda: _check(folder))
 
 
-def _in_time(folder: Path, ask: Callable[[], _Answer]) -> _Answer:
-    """What is asked of a folder.
+def in_time(folder: Path, ask: Callable[[], _Answer]) -> _Answer:
+    """What is asked of a folder, by a child.
+
+    Args:
+        folder: To be named if it does not answer.
+        ask: The question.
 
     Raises:
         StorageError: If it does not answer.
@@ -97,7 +101,7 @@ def room(folder: Path) -> Room:
     Raises:
         StorageError: If it does not answer.
     """
-    statvfs = _in_time(folder, lambda: os.statvfs(folder))
+    statvfs = in_time(folder, lambda: os.statvfs(folder))
     # btrfs and some network file systems have no fixed number of inodes and report 0 of 0.
     files = statvfs.f_favail if statvfs.f_files else None
     return Room(statvfs.f_bavail * statvfs.f_frsize, files, available_memory_bytes())

@@ -17,7 +17,7 @@ from typing import Final
 
 from backends import children
 from backends.children import ChildKilledError, Emit, LineReader, Patience
-from backends.failures import describe_exit, oom_kills, signal_name, tail
+from backends.failures import describe_exit, oom_kills, tail
 from backends.methods import registry
 from backends.patience import ANSWER_S
 from backends.runner import ModelCache, RefusedError, Runner
@@ -148,13 +148,19 @@ class Worker:
 
         The results are worth more than a clean disk: what is left, the doctor will find.
         """
-        if self._is_done(scratch.empty, scratch.folder):
+        is_emptied = self._do_for(scratch, scratch.empty)
+        if is_emptied is not None:  # to close a file may take as long as to delete it
             scratch.let_go()
-            self._is_done(scratch.remove, scratch.folder)
+        if is_emptied:
+            self._do_for(scratch, scratch.remove)
 
-    def _is_done(self, step: Callable[[], None], folder: Path) -> bool:
-        """Do a step of a removal in a child. Returns whether it was done; the launcher is told if it was not."""
-        left: list[ScratchLeft] = []
+    def _do_for(self, scratch: Scratch, step: Callable[[], None]) -> bool | None:
+        """Do a step of a removal in a child, and tell the launcher if it comes to nothing.
+
+        Returns:
+            Whether it was done; None if the storage does not answer.
+        """
+        undeleted: list[ScratchLeft] = []
 
         def work(emit: Emit) -> None:
             try:
@@ -164,19 +170,22 @@ class Worker:
 
         def on_event(event: WorkerEvent) -> None:
             if isinstance(event, ScratchLeft):
-                left.append(event)
+                undeleted.append(event)
 
+        log_start = self._log.stat().st_size
         pid, read_fd = children.fork(work, close_fds=(self._events_fd,))
+        why, answers = "", True
         try:
             status = children.follow(pid, read_fd, _REMOVAL, on_event)
-            why = signal_name(status & 0x7F) if status else ""
+            if status:
+                why = describe_exit(status, self._log_from(log_start), out_of_memory=False).what
         except ChildKilledError as error:
-            why = error.what
+            why, answers = error.what, False
         if why:
-            left.append(ScratchLeft(f"{folder} cannot be deleted ({why})"))
-        for event in left:
+            undeleted.append(ScratchLeft(f"{scratch.folder} cannot be deleted ({why})"))
+        for event in undeleted:
             self.emit(event)
-        return not left
+        return not undeleted if answers else None
 
     def _read_commands(self) -> None:
         lines = self._commands.read()

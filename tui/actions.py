@@ -1,10 +1,11 @@
 """Everything that people can do in the explorer, with its key. Help, palette, footer and settings come from here."""
 
 import re
+import unicodedata
 from typing import Final
 
 from textual.binding import Binding
-from textual.keys import KEY_NAME_REPLACEMENTS, KEY_TO_UNICODE_NAME, Keys
+from textual.keys import KEY_NAME_REPLACEMENTS, Keys
 
 #: The three switches share a place in the footer.
 _TOGGLE: Final = Binding.Group("Toggle", compact=True)
@@ -55,8 +56,11 @@ DEFAULT_KEYS: Final = {str(binding.id): binding.key for binding in ACTIONS}
 
 _KEY: Final = re.compile(r"(?:(?:ctrl|shift|alt|super|hyper|meta)\+)*([a-z0-9_]{2,}|[^\s\[\]])")
 #: f5, home, question_mark and the like, as Textual calls them.
+_SIGNS: Final = tuple(
+    unicodedata.name(sign).lower().replace("-", "_").replace(" ", "_") for sign in map(chr, range(32, 127))
+)
 _KEY_NAMES: Final = frozenset(
-    (*(key.value.rpartition("+")[2] for key in Keys), *KEY_TO_UNICODE_NAME, *KEY_NAME_REPLACEMENTS.values())
+    (*(key.value.rpartition("+")[2] for key in Keys), *(KEY_NAME_REPLACEMENTS.get(name, name) for name in _SIGNS))
 )
 
 

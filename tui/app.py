@@ -34,6 +34,7 @@ from state.events import (
     RunFinished,
     RunRefused,
     RunRequested,
+    ScratchLeft,
 )
 from state.explorer import (
     Explorer,
@@ -82,6 +83,8 @@ _HANG_UP_S: Final = 30.0
 _LOOK_S: Final = 0.5
 #: After what time people are told what is waited for.
 _WORD_S: Final = 2.0
+#: Of the tasks that ask a storage before a run.
+_REQUEST: Final = "request"
 
 
 def _is_of_the_palette(error: BaseException) -> bool:
@@ -133,7 +136,7 @@ class ExplorerApp(App[None]):
         self._is_left = False
         self._is_stopping = False
         self._is_hung_up = False
-        self._keeper = Keeper(self._tell_of_history)
+        self._keeper = Keeper(self._warn)
         for theme in THEMES.values():
             self.register_theme(theme)
         self.theme = settings.theme
@@ -201,6 +204,8 @@ class ExplorerApp(App[None]):
             case RunRequested() if session.run is not None and session.run is not before.session.run:
                 for sentence in session.run.advice:
                     self._tell(f"! {sentence}")
+            case ScratchLeft():
+                self._warn(f"{event.what}: ckpt-tui doctor finds it")
             case RunRefused():
                 self._tell(f"refused: {event.failure.what}: {event.failure.do}")
                 self._refuse(event.failure.what, event.failure.do)
@@ -210,7 +215,7 @@ class ExplorerApp(App[None]):
             self._keeper.note(event, session.run)
         self._show()
 
-    def _tell_of_history(self, sentence: str) -> None:
+    def _warn(self, sentence: str) -> None:
         self._tell(f"! {sentence}")
         self.notify(sentence, severity="warning", markup=False)
 
@@ -242,24 +247,33 @@ class ExplorerApp(App[None]):
         self.push_screen(Question("This cannot be run", f"{what}.\n\nTo try: {do}.", "OK"))
 
     def _is_busy(self, why: str) -> bool:
-        """Whether a run goes on, which is told then."""
-        if self.explorer.running:
+        """Whether a run goes on or is about to, which is told then."""
+        is_busy = self.explorer.running or self._is_asked
+        if is_busy:
             self.notify(f"{why}: {self.keys['stop']} stops it", severity="warning")
-        return self.explorer.running
+        return is_busy
+
+    @property
+    def _is_asked(self) -> bool:
+        """Whether the storage of a run that was asked for has still to answer."""
+        return any(worker.group == _REQUEST and not worker.is_finished for worker in self.workers)
 
     # What people do ------------------------------------------------------------------------------------------------
 
-    @work(exclusive=True, group="request")
-    async def _request(self, methods: tuple[str, ...]) -> None:
+    def _request(self, methods: tuple[str, ...]) -> None:
         """Ask for a run, or say why it cannot be."""
-        if self._is_busy("a run goes on"):
-            return
+        if not self._is_busy("a run goes on"):
+            self._ask_storage(methods)
+
+    @work(group=_REQUEST)
+    async def _ask_storage(self, methods: tuple[str, ...]) -> None:
+        """Begin a run if its storage can take it; that may take long to be known."""
         from backends.host import new_request
-        from backends.storage import check_storage
+        from backends.storage import check_storage, in_time
 
         def look(plan: Plan) -> RunRequested:
-            check_storage(Path(plan.storage))
-            return new_request(plan)
+            folder = check_storage(Path(plan.storage))
+            return in_time(folder, partial(new_request, plan))
 
         waiting = self.set_timer(_WORD_S, self._tell_of_waiting)
         try:
@@ -269,7 +283,7 @@ class ExplorerApp(App[None]):
             return
         finally:
             waiting.stop()
-        if self._is_busy("a run goes on") or self._is_left:
+        if self._is_left:
             return
         self.dispatch(request)
         self._steering.run(request)
@@ -287,8 +301,7 @@ class ExplorerApp(App[None]):
         if self._is_left:
             return False
         running = self.explorer.running
-        asked = any(worker.group == "request" for worker in self.workers)
-        if (action == "stop" and not (running or asked)) or (action in ("run", "run_all") and running):
+        if (action == "stop" and not (running or self._is_asked)) or (action in ("run", "run_all") and running):
             return None
         return True
 
@@ -302,9 +315,9 @@ class ExplorerApp(App[None]):
 
     def action_stop(self) -> None:
         """Stop at once; asked again, without waiting for what the worker has to delete."""
-        if self.workers.cancel_group(self, "request"):  # nothing runs yet
-            return
-        if self._is_stopping:
+        if self._is_asked:  # nothing runs yet
+            self.workers.cancel_group(self, _REQUEST)
+        elif self._is_stopping:
             self._steering.kill()
         elif self.explorer.running:
             self._is_stopping = True
@@ -594,6 +607,7 @@ class ExplorerApp(App[None]):
     async def _offer_to_remove_leftovers(self) -> None:
         """What runs left that were killed with the whole program."""
         from backends import scratch
+        from backends.storage import in_time
         from tui.screens.question import Question
 
         storage = Path(self.explorer.plan.storage)
@@ -610,7 +624,7 @@ class ExplorerApp(App[None]):
         if await self.push_screen_wait(Question("Leftovers", text, "Remove", "Keep", safe=True)):
             for orphan in ours:
                 try:
-                    await aside(partial(scratch.remove, orphan.folder))
+                    await aside(partial(in_time, orphan.folder, partial(scratch.remove, orphan.folder)))
                     self._tell(f"removed {orphan.folder}")
                 except CkptTuiError as error:
                     self._tell(str(error))

@@ -253,6 +253,7 @@ def doctor(storage: str, yes: bool) -> int:
 
 def main() -> NoReturn:
     """Run the command line and exit with its status."""
+    _take_standard_descriptors()
     try:
         be_plain_where_needed()
         status = cli.main(prog_name="ckpt-tui", standalone_mode=False)
@@ -275,6 +276,13 @@ def main() -> NoReturn:
             raise
         sys.exit(_say(f"{failure.what}: {failure.do}", SOME_FAILED))
     sys.exit(status)
+
+
+def _take_standard_descriptors() -> None:
+    """Whoever started us may have closed them; the next file to be opened would be taken for standard output."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(fd, True)
+    os.close(fd)
 
 
 def _say(sentence: str, status: int) -> int:

@@ -57,7 +57,7 @@ async def _measure(
         if stopped_by is None:
             stopped_by = number
             launcher.cancel()
-            display.say("stopping: the trial is killed and its files are deleted; once more ends without waiting")
+            display.say("stopping: the trial is killed, its files are deleted; Ctrl-C once more does not wait for that")
         else:
             launcher.kill()
 
@@ -74,7 +74,7 @@ async def _measure(
                         keeper.note(event, session.run)
     finally:
         await launcher.close()
-        for what in launcher.left:
+        for what in launcher.undeleted:
             notice(f"{what}: ckpt-tui doctor finds it")
         if keeper is not None:
             await keeper.close()

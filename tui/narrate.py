@@ -7,7 +7,6 @@ from state.events import (
     ModelReady,
     RunFinished,
     RunInterrupted,
-    ScratchLeft,
     TrialFailed,
     TrialFinished,
     WorkerReady,
@@ -25,8 +24,6 @@ def narrate(session: Session, event: Event) -> tuple[str, ...]:
             return (f"the worker is ready, its libraries took {format_seconds(event.import_s)} s",)
         case RunInterrupted():
             return (f"{event.failure.what}: {event.failure.do}",)
-        case ScratchLeft():
-            return (f"! {event.what}: ckpt-tui doctor finds it",)
     run = session.run
     if run is None:
         return ()

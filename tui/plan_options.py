@@ -173,7 +173,7 @@ def make_plan(*, methods: str, storage: str, entries: "Mapping[str, Entry]", **f
         fields: The other values of the plan.
 
     Raises:
-        RequestError: If the model can be nothing, a method is unknown, a value out of range, or the storage folder
+        RequestError: If the model is unknown, a method is unknown, a value out of range, or the storage folder
             cannot be used.
     """
     from backends.model_names import check_size, kind_of

@@ -635,13 +635,14 @@ def test_an_empty_log_is_removed_and_a_failure_s_log_is_kept(plan: Plan, faulty_
 def test_logs_of_workers_long_dead_are_forgotten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     log = Launcher().log
-    old, fresh, other = (log.with_name(name) for name in ("worker-1.log", "worker-2.log", "notes.log"))
-    for path in (old, fresh, other):
-        path.write_text("why it died")
-    for path in (old, other):
-        os.utime(path, (0, 0))
+    dead = 2**22 + 1  # more than the kernel gives
+    names = [f"worker-{dead}.log", f"worker-{dead + 1}.log", "worker-1.log", "notes.log", "worker-x.log"]
+    for name in names:
+        log.with_name(name).write_text("why it died")
+    for name in ("worker-1.log", "notes.log", f"worker-{dead}.log"):
+        os.utime(log.with_name(name), (0, 0))
     Launcher()
-    assert sorted(path.name for path in log.parent.iterdir()) == sorted([log.name, "worker-2.log", "notes.log"])
+    assert sorted(path.name for path in log.parent.iterdir()) == sorted([log.name, *names[1:]])
 
 
 def test_where_no_method_can_run_each_says_why_and_neither_model_nor_limit_is_made(

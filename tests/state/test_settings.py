@@ -51,7 +51,24 @@ def test_a_wrong_file_is_named_with_what_is_wrong(content: str, part: str, tmp_p
 
 
 @pytest.mark.parametrize(
-    "key", ["r", "R", "?", "question_mark", "f24", "ctrl+r", "shift+tab", "pageup", "+", "ctrl++", "ß"]
+    "key",
+    [
+        "r",
+        "R",
+        "?",
+        "question_mark",
+        "f24",
+        "ctrl+r",
+        "shift+tab",
+        "pageup",
+        "+",
+        "ctrl++",
+        "comma",
+        "semicolon",
+        "tilde",
+        "minus",
+        "ß",
+    ],
 )
 def test_every_key_of_a_keyboard_may_be_taken(key: str, tmp_path: Path) -> None:
     path = tmp_path / "settings.toml"

@@ -282,13 +282,14 @@ def test_a_full_standard_output_is_one_sentence_and_costs_no_file(
     assert len(list(csv.DictReader(export.open(newline="")))) == 2
 
 
+@pytest.mark.parametrize("closed", [">&-", "<&- >&-"])
 def test_a_closed_standard_output_is_one_sentence_and_costs_no_file(
-    small_model: Path, storage: Path, tmp_path: Path
+    closed: str, small_model: Path, storage: Path, tmp_path: Path
 ) -> None:
     export = tmp_path / "run.csv"
     arguments = ("--model", small_model, "--storage", storage, "--methods", "pytorch", "--repeats", "1")
     result = subprocess.run(
-        ["/bin/sh", "-c", 'exec "$@" >&-', "sh", COMMAND, "run", "--quiet", *arguments, "--export", export],
+        ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", COMMAND, "run", "--quiet", *arguments, "--export", export],
         stderr=subprocess.PIPE,
         text=True,
         check=False,

@@ -317,9 +317,16 @@ async def test_a_proxys_name_is_let_in_when_it_is_given(storage: Path) -> None:
         served.end()
 
 
+def is_open(port: int) -> bool:
+    """Whether somebody listens."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_ctrl_c_twice_at_once_ends_it_as_once(storage: Path) -> None:
     served = Served(storage)
     served.process.send_signal(signal.SIGINT)
+    assert wait_until(lambda: not is_open(served.port))
     assert served.end() == ""
     assert served.process.returncode == 128 + signal.SIGINT
 

@@ -72,7 +72,7 @@ class Setup(ModalScreen[Plan | None]):
         """What stands in these fields, or in all."""
         form = {control.id: control.value for control in self.query(Input) if control.id}
         form |= {select.id: str(select.value) for select in self.query(Select) if select.id}
-        return {name: form[name] for name in names or form}
+        return {name: form[name] for name in names or form if name in form}
 
     async def _read(self, typed: dict[str, str]) -> tuple[Plan, dict[str, str]]:
         """The plan with these fields. A storage may take long to answer."""
@@ -91,7 +91,7 @@ class Setup(ModalScreen[Plan | None]):
     async def _check(self, names: tuple[str, ...]) -> None:
         typed = self._typed(*names)
         _, errors = await self._read(typed)
-        if typed != self._typed(*names):  # somebody goes on typing
+        if typed != self._typed(*names):  # somebody goes on typing, or has closed the form
             return
         for field in self._fields:
             if field.name in names:
@@ -106,6 +106,8 @@ class Setup(ModalScreen[Plan | None]):
     async def action_apply(self) -> None:
         """Take it, unless something is wrong."""
         plan, errors = await self._read(self._typed())
+        if self.app.screen is not self:  # it was closed, or there is something else to read first
+            return
         if errors:
             self.query_one(f"#{next(iter(errors))}").focus()
             self.app.bell()
