@@ -1,6 +1,5 @@
 """The explorer: holds what is known, drives the worker, and answers what people do."""
 
-import asyncio
 import contextlib
 import datetime
 import gc
@@ -9,7 +8,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -54,12 +52,12 @@ from tui.actions import ACTIONS, DEFAULT_KEYS
 from tui.aside import aside
 from tui.hints import hint
 from tui.keeper import Keeper
+from tui.leaving import Leaving
 from tui.narrate import narrate
 from tui.rows import ASCII, BLOCKS
 from tui.screens.explore import ExploreScreen
 from tui.screens.live import LiveScreen
 from tui.steering import Steering
-from tui.terminal_driver import TerminalDriver
 from tui.themes import THEME_NAMES, THEMES
 
 if TYPE_CHECKING:
@@ -74,11 +72,6 @@ if TYPE_CHECKING:
     from tui.widgets.switch_row import SwitchRow
 
 
-#: How long a signal may wait for the event loop, and how long what it asks for may take.
-_HEAR_S: Final = 5.0
-_LEAVE_S: Final = 120.0
-#: How long the end may take when nobody is there any more to see it.
-_HANG_UP_S: Final = 30.0
 #: How long the screen may wait to learn what lies under a storage folder.
 _LOOK_S: Final = 0.5
 #: After what time people are told what is waited for.
@@ -131,11 +124,9 @@ class ExplorerApp(App[None]):
         self._driving: Worker[None] | None = None
         self._where = ("", "")
         self._flipped: Switch = "concurrency"
-        self._leaving: Question | None = None
-        self._left_for: int | None = None
-        self._is_left = False
+        self._leaving = Leaving(self, self._end, self._steering.kill)
+        self._farewell: Question | None = None
         self._is_stopping = False
-        self._is_hung_up = False
         self._keeper = Keeper(self._warn)
         for theme in THEMES.values():
             self.register_theme(theme)
@@ -156,28 +147,7 @@ class ExplorerApp(App[None]):
     def on_mount(self) -> None:
         """Listen to signals."""
         self.app_resume_signal.subscribe(self, self._repaint)
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread, as under a test's driver
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)  # the browser's driver has one, which would exit at once
-                signal.signal(number, partial(self._told_to_leave, loop))
-            loop.add_signal_handler(signal.SIGHUP, self._hang_up)
-
-    def _told_to_leave(self, loop: asyncio.AbstractEventLoop, number: int, _: object) -> None:
-        """Leave as soon as the event loop hears of it; it may be waiting for a terminal that takes nothing more.
-
-        Then the program ends without it: the worker cleans up when it finds itself alone.
-        """
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and the program is about to
-            loop.call_soon_threadsafe(self._leave_for, number)
-
-        def end_if_stuck(*_: object) -> None:
-            if self._left_for is None or time.monotonic() > told_s + _LEAVE_S:
-                os._exit(128 + number)
-
-        told_s = time.monotonic()
-        signal.signal(signal.SIGALRM, end_if_stuck)  # no thread: none may be started out of a handler
-        signal.setitimer(signal.ITIMER_REAL, _HEAR_S, _HEAR_S)
+        self._leaving.listen()
 
     @on(ExploreScreen.Filled)
     def _begin(self) -> None:
@@ -209,8 +179,8 @@ class ExplorerApp(App[None]):
             case RunRefused():
                 self._tell(f"refused: {event.failure.what}: {event.failure.do}")
                 self._refuse(event.failure.what, event.failure.do)
-        if self._leaving is not None and self.screen is self._leaving and not self.explorer.running:
-            self._leaving.dismiss(False)  # there is nothing to ask any more
+        if self._farewell is not None and self.screen is self._farewell and not self.explorer.running:
+            self._farewell.dismiss(False)  # there is nothing to ask any more
         if session.run is not None and session.run is not before.session.run:
             self._keeper.note(event, session.run)
         self._show()
@@ -283,7 +253,7 @@ class ExplorerApp(App[None]):
             return
         finally:
             waiting.stop()
-        if self._is_left:
+        if self._leaving.begun:
             return
         self.dispatch(request)
         self._steering.run(request)
@@ -298,7 +268,7 @@ class ExplorerApp(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Dim what cannot be done now: nothing any more when it is being left, since no screen comes up then."""
-        if self._is_left:
+        if self._leaving.begun:
             return False
         running = self.explorer.running
         if (action == "stop" and not (running or self._is_asked)) or (action in ("run", "run_all") and running):
@@ -529,56 +499,19 @@ class ExplorerApp(App[None]):
     async def action_quit(self) -> None:
         """Leave, but not out of a run without asking."""
         if not self.explorer.running:
-            await self.leave()
+            await self._leaving.leave()
             return
 
         def answer(yes: bool | None) -> None:
             if yes:
-                self.run_worker(self.leave())
+                self.notify("leaving: the trial is stopped and its files are deleted …", timeout=60)
+                self.run_worker(self._leaving.leave())
 
         from tui.screens.question import Question
 
         text = "A run goes on. Leaving stops it; what was measured so far is kept."
-        self._leaving = Question("Leave?", text, "Stop and leave", "Stay")
-        self.push_screen(self._leaving, answer)
-
-    async def leave(self, return_code: int = 0) -> None:
-        """End everything, and exit."""
-        self._is_left = True
-        if self.explorer.running:
-            self.notify("leaving: the trial is stopped and its files are deleted …", timeout=60)
-        try:
-            await self._end()
-        finally:
-            self.exit(return_code=return_code)
-
-    def _leave_for(self, number: int) -> None:
-        """Somebody outside wants it to end; asked again, it does not wait for the worker."""
-        if not self.is_running:  # it has ended, and only tidies up
-            return
-        if self._left_for is not None:
-            self._steering.kill()
-            self.exit(return_code=128 + number)
-            return
-        self._left_for = number
-        if isinstance(self._driver, TerminalDriver):
-            self._driver.leave()
-        self.run_worker(self.leave(128 + number))
-
-    def _hang_up(self) -> None:
-        """The system may say it, and the driver find it, too."""
-        if not self._is_hung_up:
-            self._is_hung_up = True
-            if isinstance(self._driver, TerminalDriver):
-                self._driver.hang_up()
-            self.run_worker(self._leave_a_dead_terminal())
-
-    async def _leave_a_dead_terminal(self) -> None:
-        """After a hang-up: Textual would wait for ever to write its farewell to a terminal that is gone."""
-        try:
-            await asyncio.wait_for(self._end(), _HANG_UP_S)
-        finally:
-            os._exit(128 + signal.SIGHUP)
+        self._farewell = Question("Leave?", text, "Stop and leave", "Stay")
+        self.push_screen(self._farewell, answer)
 
     async def _end(self) -> None:
         """End the worker with everything that it started, remove what it leaves, and keep the results."""
@@ -635,7 +568,7 @@ class ExplorerApp(App[None]):
         While the explorer is being left, whatever comes up finds its screen gone. And Textual's palette of commands
         goes on for a moment when it has been closed, and misses its own parts then.
         """
-        if self._is_left or _is_of_the_palette(error):
+        if self._leaving.begun or _is_of_the_palette(error):
             self._note_exception(error)
             if len(self._screen_stack) > 1 and isinstance(self._screen_stack[-1], CommandPalette):
                 self.pop_screen()
