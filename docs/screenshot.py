@@ -20,9 +20,7 @@ async def take(app: ExplorerApp, columns: int, lines: int) -> str:
     """Run the six methods, flip chunking, and draw."""
     async with app.run_test(size=(columns, lines)) as pilot:
         await pilot.press("r")
-        while not app.explorer.running:
-            await pilot.pause(0.1)
-        while app.explorer.running:
+        while (run := app.explorer.session.run) is None or run.status == "running":
             await pilot.pause(0.5)
         await pilot.press("k")
         await pilot.pause(0.5)
