@@ -15,7 +15,7 @@ from state.errors import CkptTuiError, OutputError, RequestError, UnavailableErr
 from state.plan import Plan
 from tui.output import check_files, format_option, standard_output, tell, write_files
 from tui.plain import be_plain_where_needed, is_plain
-from tui.plan_options import make_plan, plan_options
+from tui.plan_options import check_model, make_plan, plan_options
 
 if TYPE_CHECKING:
     from textual.driver import Driver
@@ -196,6 +196,7 @@ def run(
         be_plain_where_needed(always=True)
     entries = registry.entries()
     plan = make_plan(entries=entries, **options)
+    check_model(plan)
     lacking = {name: why for name in plan.methods if (why := entries[name].unavailable) is not None}
     if len(lacking) == len(plan.methods):
         raise RequestError("; ".join(f"{name} {why}" for name, why in lacking.items()), "or choose other --methods")

@@ -173,13 +173,21 @@ def make_plan(*, methods: str, storage: str, entries: "Mapping[str, Entry]", **f
         fields: The other values of the plan.
 
     Raises:
-        RequestError: If the model is unknown, a method is unknown, a value out of range, or the storage folder
-            cannot be used.
+        RequestError: If a method is unknown, a value out of range, or the storage folder cannot be used.
     """
-    from backends.model_names import check_size, kind_of
     from backends.storage import check_storage, user_path
 
-    kind_of(fields["model"])
-    check_size(fields["model"], fields["size_bytes"])
     folder = check_storage(user_path(storage))
     return Plan(methods=expand_methods(methods, entries, groups(entries)), storage=str(folder), **fields)
+
+
+def check_model(plan: Plan) -> None:
+    """Refuse a model that can be nothing, before anything is started for it.
+
+    Raises:
+        ModelError: If it is neither a preset nor a file nor a hub id, or cannot be scaled to the size.
+    """
+    from backends.model_names import check_size, kind_of
+
+    kind_of(plan.model)
+    check_size(plan.model, plan.size_bytes)

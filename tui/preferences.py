@@ -10,7 +10,7 @@ from state.paths import settings_file
 from state.plan import Plan
 from state.settings import Settings, read_settings
 from tui.actions import DEFAULT_KEYS, is_key
-from tui.plan_options import make_plan
+from tui.plan_options import check_model, make_plan
 
 if TYPE_CHECKING:
     from backends.methods.registry import Entry
@@ -79,9 +79,11 @@ def _plan(
     def made(flags: Iterable[str]) -> Plan | RequestError:
         given = {names[flag]: preferred[flag] for flag in flags}
         try:
-            return make_plan(entries=entries, **{**options, **given})
+            plan = make_plan(entries=entries, **{**options, **given})
+            check_model(plan)
         except RequestError as error:
             return error
+        return plan
 
     plan = made(preferred)
     if isinstance(plan, Plan):

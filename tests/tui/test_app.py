@@ -245,6 +245,7 @@ async def test_a_device_that_is_not_here_can_be_given_up(storage: Path) -> None:
         assert device.value == "cuda:0"
         device.value = "cpu"
         await pilot.press("ctrl+s")
+        await settled(pilot)
         assert app.explorer.plan.device == "cpu"
 
 
@@ -691,6 +692,7 @@ async def test_a_storage_folder_that_vanished_is_told_before_the_run(storage: Pa
     async with opened(app) as pilot:
         storage.rmdir()
         await pilot.press("r")
+        await settled(pilot)
         assert isinstance(app.screen, Question)
         assert "does not exist" in str(app.screen.query(Static).first().content)
         assert launcher.requests == []

@@ -20,7 +20,7 @@ from state.plan import SIX, Plan
 from state.run import Failure, Run
 from state.settings import Settings
 from tests.state.factories import ENVIRONMENT, run_of
-from tests.tui.scripted import explorer, held_in, opened
+from tests.tui.scripted import explorer, held_in, opened, settled
 from tui.app import ExplorerApp
 from tui.history_rows import columns_for, heading, line
 from tui.preview import preview
@@ -176,6 +176,7 @@ async def test_a_run_that_goes_on_is_not_replaced_but_the_history_can_be_looked_
     app, launcher = explorer(storage, held_in(4), repeats=1)
     async with opened(app) as pilot:
         await pilot.press("r")
+        await settled(pilot)
         screen = await open_history(pilot)
         await until(pilot, lambda: "4/14 running" in listed(screen)[0])
         run = app.explorer.session.run
