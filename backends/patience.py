@@ -59,10 +59,11 @@ def within(time_s: float, ask: Callable[[], _Answer]) -> _Answer:
             os.kill(pid, signal.SIGKILL)
     if not told:
         raise UnansweredError
+    answer: _Answer
     answer, error = pickle.loads(told)  # of this very program, a moment ago
     if error is not None:
         raise error
-    return answer  # type: ignore[no-any-return]
+    return answer
 
 
 def _collect(pid: int, options: int) -> None:
