@@ -13,6 +13,8 @@ from textual.drivers.linux_driver import LinuxDriver
 
 #: How often to look whether the terminal is still there.
 _LOOK_S: Final = 1.0
+#: How long to listen for a signal to end before the terminal is asked for from the background.
+_LISTEN_S: Final = 1.0
 
 
 class _Terminal:
@@ -129,8 +131,20 @@ class TerminalDriver(LinuxDriver):
             os.kill(os.getpid(), signal.SIGSTOP)
 
     def _continue(self) -> None:
+        """Come back, unless what came together with it says otherwise.
+
+        `kill %1` of a shell sends SIGTERM and then this, and two threads may take them in the other order. Whoever asks
+        for the terminal from the background is stopped once more, and would never hear the first.
+        """
         self._is_to_stop = False
-        self._loop.call_soon(self._come_back)  # unless what came together with it says otherwise
+        self._loop.call_later(0 if self._is_in_front() else _LISTEN_S, self._come_back)
+
+    def _is_in_front(self) -> bool:
+        """Whether the terminal is ours to take."""
+        try:
+            return os.tcgetpgrp(self.fileno) == os.getpgrp()
+        except OSError:  # it does not control this process: there is no background
+            return True
 
     def _come_back(self) -> None:
         """Take the terminal as it is now, and draw everything.

@@ -285,7 +285,9 @@ def test_suspend_goes_back_to_the_shell_and_fg_returns(small_model: Path, storag
     terminal.process.close()
 
 
-@pytest.mark.parametrize("how", ["kill %1", "kill -HUP %1", "kill -INT {pid}; kill -CONT {pid}"])
+@pytest.mark.parametrize(
+    "how", ["kill %1", "kill -HUP %1", "kill -INT {pid}; kill -CONT {pid}", "kill -CONT {pid}; sleep 0.3; kill {pid}"]
+)
 def test_a_suspended_explorer_ends_when_it_is_told_to(how: str, small_model: Path, storage: Path) -> None:
     terminal = in_a_shell("--storage", str(storage), "--model", str(small_model))
     below = family(terminal.pid)[1:]
