@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 import pynvml
 
-from state.events import GpuUse
+from state.run.events import GpuUse
 from state.units import KIB
 
 

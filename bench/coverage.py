@@ -17,13 +17,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from state.between_runs import Rows, between_runs
-from state.fastest_set import Round, fastest_set
+from state.analysis.stopping import MAX_ROUNDS, is_settled
 from state.plan import Plan
-from state.statistics import Estimate, ratio, summarise
-from state.stopping import MAX_ROUNDS, is_settled
-from state.two_groups import two_groups
-from state.verdict import verdict
+from state.stats.between_runs import Rows, between_runs
+from state.stats.fastest_set import Round, fastest_set
+from state.stats.intervals import Estimate, ratio, summarise
+from state.stats.two_groups import two_groups
+from state.stats.verdict import verdict
 from tests.state.simulated import ALL_NOISES, NOISES, TWO_STATE, Noise, covered, moment, sample, share, table
 
 ROUNDS: Final = (3, 4, 5, 6, 7, 8, 9, 10, 15, 20)
@@ -157,7 +157,7 @@ def _in_two_groups(noise: Noise, rounds: int, repeats: int) -> float:
 
 
 def _stopped(repeats: int, noise: Noise, size: float) -> float:
-    """Coverage where rounds are added until the interval is narrow, as `state.stopping` does for one method."""
+    """Coverage where rounds are added until the interval is narrow, as `state.analysis.stopping` adds them."""
     rng, hits, precision = random.Random(f"stop/{size}"), 0, 0.05
     for _ in range(repeats):
         times = sample(rng, 1.0, noise, size, Plan().repeats)

@@ -26,14 +26,14 @@ from pathlib import Path
 import click
 import numpy as np
 
-from backends import pagecache
-from backends.blocks import Pattern
-from backends.host import environment
-from backends.limits import PATTERNS, LimitTrial
-from backends.patterns import LOOKS, TRY_BYTES
+from backends.measuring.device_limit import PATTERNS, LimitTrial
+from backends.process.machine_info import environment
+from backends.storage import pagecache
+from backends.storage.blocks import Pattern
+from backends.storage.patterns import LOOKS, TRY_BYTES
 from bench.report import Bench, keep, where
 from state.plan import OPERATIONS, Operation, Plan
-from state.statistics import summarise
+from state.stats.intervals import summarise
 from state.units import MIB, format_rate, parse_size
 
 PLAN = Plan(methods=("pytorch",))  # which method does not matter here

@@ -20,20 +20,20 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from backends.blocks import in_blocks
-from backends.machine import transfer_rates
+from backends.measuring.machine_limits import transfer_rates
 from backends.methods import registry
 from backends.methods.direct import GPU_BLOCKS
 from backends.methods.groups import groups
-from backends.runner import check_device
-from backends.staging import Lanes
+from backends.process.run_loop import check_device
+from backends.storage.blocks import in_blocks
+from backends.storage.buffers import Lanes
 from bench.peers import OURS, Times, all_times, doubts, factor_words, measure, reached
 from bench.report import Bench, keep_run, where
 from state.errors import RequestError
-from state.export import model_line, settings_line
+from state.export.files import model_line, settings_line
 from state.plan import LIMIT, OPERATIONS, Operation, Plan, expand_methods
-from state.run import Run
-from state.statistics import summarise
+from state.run.records import Run
+from state.stats.intervals import summarise
 from state.units import format_rate, format_seconds, parse_size
 
 #: The aims: of the link, by pinned buffers; of the slower of link and storage, by `direct`.

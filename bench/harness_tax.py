@@ -23,20 +23,20 @@ import msgspec
 import torch
 from safetensors.torch import save_file
 
-from backends.host import environment
-from backends.launcher import Launcher
 from backends.methods import registry
-from backends.models import open_source
-from backends.pagecache import can_drop_caches
+from backends.models.sources import open_source
+from backends.process.launcher import Launcher
+from backends.process.machine_info import environment
+from backends.storage.pagecache import can_drop_caches
 from bench.report import Bench, keep, where
-from state.events import RunRequested, TrialFinished, TrialStarted
+from state.analysis.results import method_results
+from state.live.session import Session, reduce
 from state.needs import MemoryNeed
 from state.optimizations import FORMATS
 from state.plan import CELL_NAMES, LIMIT, OPERATIONS, Memory, Operation, Plan, schedule
-from state.results import method_results
-from state.run import Run
-from state.session import Session, reduce
-from state.statistics import summarise
+from state.run.events import RunRequested, TrialFinished, TrialStarted
+from state.run.records import Run
+from state.stats.intervals import summarise
 from state.units import format_bytes, parse_size
 
 #: Method -> the plain script that does the same.

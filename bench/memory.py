@@ -18,14 +18,14 @@ import click
 import msgspec
 import psutil
 
-from backends.host import environment, new_request
-from backends.launcher import Launcher
 from backends.methods import registry
 from backends.methods.groups import groups
+from backends.process.launcher import Launcher
+from backends.process.machine_info import environment, new_request
 from bench.report import Bench, keep, where
-from state.events import ModelBuilding, TrialFailed, TrialStarted
 from state.needs import Needs
 from state.plan import LIMIT, OPERATIONS, Plan, expand_methods, schedule
+from state.run.events import ModelBuilding, TrialFailed, TrialStarted
 from state.units import format_bytes, parse_size
 
 #: Between two looks, in seconds.

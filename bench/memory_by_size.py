@@ -34,12 +34,13 @@ from typing import Final
 import click
 import numpy as np
 
-from backends import memory_at_hand, pagecache
-from backends.blocks import Pattern, buffers, in_blocks, open_file, read_at, write_at
-from backends.host import environment
-from backends.storage import RESERVE_BYTES, available_memory_bytes
+from backends.measuring import memory_at_hand
+from backends.process.machine_info import environment
+from backends.storage import pagecache
+from backends.storage.blocks import Pattern, buffers, in_blocks, open_file, read_at, write_at
+from backends.storage.folder import RESERVE_BYTES, available_memory_bytes
 from bench.report import Bench, keep, where
-from state.statistics import ratio
+from state.stats.intervals import ratio
 from state.units import MIB, format_bytes, parse_size
 
 _BLOCK_BYTES: Final = 4 * MIB

@@ -29,24 +29,24 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from backends import memory_at_hand
-from backends.blocks import Pattern, buffers
-from backends.host import new_request
-from backends.launcher import Launcher
+from backends.measuring import memory_at_hand
 from backends.methods import registry
 from backends.methods.direct import BLOCKS
 from backends.methods.groups import groups
-from backends.staging import populate
+from backends.process.launcher import Launcher
+from backends.process.machine_info import new_request
+from backends.storage.blocks import Pattern, buffers
+from backends.storage.buffers import populate
 from bench.fio import fio
 from bench.report import Bench, keep_run, where
-from state.advice import advise
+from state.analysis.advice import advise
+from state.analysis.results import MethodResult, method_results
 from state.errors import CkptTuiError
-from state.export import model_line, settings_line
+from state.export.files import model_line, settings_line
+from state.live.session import Session, reduce
 from state.plan import LIMIT, OPERATIONS, Operation, Plan, expand_methods
-from state.results import MethodResult, method_results
-from state.run import LoadResult, Run, TrialRecord
-from state.session import Session, reduce
-from state.statistics import ratio, summarise
+from state.run.records import LoadResult, Run, TrialRecord
+from state.stats.intervals import ratio, summarise
 from state.units import format_bytes, format_seconds, parse_size
 
 OURS: Final = "direct"

@@ -4,7 +4,7 @@ A script is called with METHOD MODEL DEVICE NEED and hands `serve` its two funct
 on standard input they run once each, in a fork, and the seconds of each are printed. A fork that fails ends the script.
 
 Memory is at hand before each clock as in a trial: as much as NEED says that the method fills, by the very
-`backends.memory_at_hand.claim` of a trial, after the caches were dropped. A few plain lines would look more
+`backends.measuring.memory_at_hand.claim` of a trial, after the caches were dropped. A few plain lines would look more
 independent, but a ratio could then come from two ways to prepare; under the clock there is nothing of ours.
 """
 
@@ -22,7 +22,7 @@ import msgspec
 import torch
 from safetensors.torch import load_file
 
-from backends import memory_at_hand
+from backends.measuring import memory_at_hand
 from state.needs import MemoryNeed
 from state.plan import OPERATIONS, Operation
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from state.environment import Environment
 from state.errors import CkptTuiError
-from state.export import write_export
-from state.run import Run
+from state.export.files import write_export
+from state.run.environment import Environment
+from state.run.records import Run
 from state.units import format_bytes
 
 

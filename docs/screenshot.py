@@ -9,11 +9,11 @@ from pathlib import Path
 import click
 
 from backends.methods import registry
-from backends.storage import check_storage
+from backends.storage.folder import check_storage
 from state.plan import Plan
 from state.settings import Settings, ThemeName
-from tui.app import ExplorerApp
-from tui.themes import THEME_NAMES
+from tui.explorer.app import ExplorerApp
+from tui.explorer.themes import THEME_NAMES
 
 
 async def take(app: ExplorerApp, columns: int, lines: int) -> str:

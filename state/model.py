@@ -42,7 +42,7 @@ class Model(msgspec.Struct, frozen=True):
         fingerprint: Changes when the files that the values come from do; empty without files.
         gzip_ratio: Compressed over raw size by gzip level 1, or None before it was measured.
         gzip_sampled: Whether the ratio comes from a sample of the tensors, and is thus an estimate.
-        nested: Whether the names are paths through dictionaries, as a training state has them (`backends.nesting`).
+        nested: Whether the names are paths through dictionaries, as a training state has them (`backends.nested`).
     """
 
     name: str

@@ -27,7 +27,7 @@ class MemoryNeed(msgspec.Struct, frozen=True):
         in_flight_bytes: On the way, of models that are larger than this.
         page_cache_copies: Page cache that its files go through, in checkpoints: 1 for everybody who reads and writes
             files as usual, 0 past the page cache. The system can have it back, so it is in no plan; but a trial fills
-            it, so it is at hand when the clock starts (`backends.memory_at_hand`).
+            it, so it is at hand when the clock starts (`backends.measuring.memory_at_hand`).
     """
 
     save_copies: float = 0.0

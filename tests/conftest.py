@@ -12,17 +12,34 @@ import torch
 
 #: Tests that only compute or draw, and so may run beside all others.
 QUIET: Final = (
-    *("bench/", "state/", "tui/test_snapshots.py", "tui/test_history_snapshots.py", "tui/test_compare.py"),
-    *("backends/test_scratch.py", "backends/test_cgroups.py", "backends/test_failures.py"),
+    *("bench/", "state/", "tui/test_snapshots.py", "tui/screens/test_history_snapshots.py", "tui/text/test_compare.py"),
+    *("backends/storage/test_scratch.py", "backends/test_resources.py", "backends/process/test_failures.py"),
 )
 #: Tests that watch the page cache, free memory or what the system has not written yet, all of which trials change.
 ALONE: Final = (
-    *("backends/test_arena.py", "backends/test_children.py", "backends/test_cold_proof.py"),
-    *("backends/test_counters.py", "backends/test_machine.py"),
-    *("backends/test_limits.py", "backends/test_measure.py", "backends/test_meddling.py", "backends/test_pagecache.py"),
-    *("backends/test_memory_at_hand.py", "backends/test_memory_taken_back.py", "backends/test_patterns.py"),
+    *(
+        "backends/measuring/test_shared_model.py",
+        "backends/process/test_children.py",
+        "backends/storage/test_cold_proof.py",
+    ),
+    *("backends/measuring/test_counters.py", "backends/measuring/test_machine_limits.py"),
+    *(
+        "backends/measuring/test_device_limit.py",
+        "backends/measuring/test_trial.py",
+        "backends/test_meddling.py",
+        "backends/storage/test_pagecache.py",
+    ),
+    *(
+        "backends/measuring/test_memory_at_hand.py",
+        "backends/measuring/test_memory_taken_back.py",
+        "backends/storage/test_patterns.py",
+    ),
     *("backends/test_silent_storage.py", "backends/test_testing.py", "backends/testing/"),
-    *("backends/methods/test_conformance_run.py", "backends/methods/test_direct.py", "backends/methods/test_jax.py"),
+    *(
+        "backends/methods/test_conformance_run.py",
+        "backends/methods/test_direct.py",
+        "backends/methods/jax/test_serialization.py",
+    ),
 )
 
 

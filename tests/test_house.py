@@ -40,7 +40,7 @@ def test_the_wheel_holds_the_three_packages_and_the_architecture_files(tmp_path:
     listing = subprocess.run(
         [sys.executable, "-m", "zipfile", "-l", str(wheel)], capture_output=True, text=True, check=True
     ).stdout
-    for name in ("tui/cli.py", "backends/worker.py", "state/plan.py", "backends/architectures/demo.json"):
+    for name in ("tui/cli/main.py", "backends/process/worker.py", "state/plan.py", "backends/architectures/demo.json"):
         assert name in listing
     assert "tests/" not in listing
 

@@ -24,7 +24,7 @@ class Capabilities(msgspec.Struct, frozen=True):
         syncs_itself: Whether its save, asked to be durable, syncs every file that it writes and every folder that it
             makes. The checkpoint's own folder and its parent are always synced by us, under the clock.
         nested: Whether it takes dictionaries in dictionaries, and brings them back. Others get a training state as one
-            dictionary with paths for names (`backends.nesting`).
+            dictionary with paths for names (`backends.nested`).
         lazy_load: Whether the library's load maps the file and reads later. The method reads it through, under the
             clock.
     """

@@ -11,9 +11,9 @@ from typing import Any, Final, Self, TypeVar
 import numpy as np
 import torch
 
-from backends.blocks import ALIGNMENT, DIRECT, Pattern, align, buffers, in_blocks, open_file, read_at, write_at
 from backends.methods.base import Capabilities, Method
-from backends.methods.safetensors_header import (
+from backends.methods.part_times import PartTimes
+from backends.methods.safetensors.header import (
     LENGTH_BYTES,
     DamagedFileError,
     Header,
@@ -23,12 +23,12 @@ from backends.methods.safetensors_header import (
     header_bytes,
     lay_out,
 )
-from backends.methods.safetensors_names import DTYPES, pack, unpack
-from backends.methods.safetensors_shards import INDEX_NAME, file_names, read_index, split, write_index
-from backends.parts import PartTimes
-from backends.patterns import TRY_BYTES, choose, told
-from backends.staging import Lanes, Parts, populate
-from backends.storage import full_sync, preallocate
+from backends.methods.safetensors.names import DTYPES, pack, unpack
+from backends.methods.safetensors.shards import INDEX_NAME, file_names, read_index, split, write_index
+from backends.storage.blocks import ALIGNMENT, DIRECT, Pattern, align, buffers, in_blocks, open_file, read_at, write_at
+from backends.storage.buffers import Lanes, Parts, populate
+from backends.storage.folder import full_sync, preallocate
+from backends.storage.patterns import TRY_BYTES, choose, told
 from backends.tensors import StateDict
 from state.errors import RequestError
 from state.needs import MemoryNeed

@@ -72,13 +72,13 @@ def _is_there(module: str) -> bool:
 
 
 _CELLS: Final = tuple(
-    Entry(name, "backends.methods.tensorstore:TensorStore", str(Plan().optimizations(name)), "TensorStore")
+    Entry(name, "backends.methods.tensorstore.zarr2:TensorStore", str(Plan().optimizations(name)), "TensorStore")
     for name in CELLS
 )
 _FORMAT_CLASSES: Final = {
-    "zarr3": ("backends.methods.zarr3:Zarr3", "zarr version 3"),
-    "zarr3-sharded": ("backends.methods.zarr3:ShardedZarr3", "zarr version 3, several chunks in a file"),
-    "ocdbt": ("backends.methods.ocdbt:Ocdbt", "zarr version 3 in one OCDBT database"),
+    "zarr3": ("backends.methods.tensorstore.zarr3:Zarr3", "zarr version 3"),
+    "zarr3-sharded": ("backends.methods.tensorstore.zarr3:ShardedZarr3", "zarr version 3, several chunks in a file"),
+    "ocdbt": ("backends.methods.tensorstore.ocdbt:Ocdbt", "zarr version 3 in one OCDBT database"),
 }
 _FORMATS: Final = tuple(
     Entry(f"{name}{suffix}", target, f"{summary}{extra}", "TensorStore")
@@ -86,29 +86,48 @@ _FORMATS: Final = tuple(
     for suffix, extra in (("", ""), ("+compression", ", compressed"))
 )
 _PYTORCH: Final = (
-    Entry("pytorch", "backends.methods.pytorch:PyTorch", "torch.save and torch.load: one zip file", "PyTorch"),
-    Entry("pytorch-tuned", "backends.methods.pytorch:TunedPyTorch", "torch.save without checksums, aligned", "PyTorch"),
-    Entry("pytorch-mmap", "backends.methods.pytorch:MappedPyTorch", "torch.load(mmap=True), read through", "PyTorch"),
+    Entry(
+        "pytorch", "backends.methods.pytorch.torch_save:PyTorch", "torch.save and torch.load: one zip file", "PyTorch"
+    ),
+    Entry(
+        "pytorch-tuned",
+        "backends.methods.pytorch.torch_save:TunedPyTorch",
+        "torch.save without checksums, aligned",
+        "PyTorch",
+    ),
+    Entry(
+        "pytorch-mmap",
+        "backends.methods.pytorch.torch_save:MappedPyTorch",
+        "torch.load(mmap=True), read through",
+        "PyTorch",
+    ),
     Entry(
         "safetensors",
-        "backends.methods.safetensors:Safetensors",
+        "backends.methods.safetensors.save_file:Safetensors",
         "one mapped file, read through",
         "PyTorch",
         requires=("safetensors",),
     ),
     Entry(
         "safetensors-pread",
-        "backends.methods.safetensors:ReadSafetensors",
+        "backends.methods.safetensors.save_file:ReadSafetensors",
         "one file, read with pread",
         "PyTorch",
         requires=("safetensors",),
     ),
-    Entry("dcp", "backends.methods.dcp:DCP", "distributed checkpoint, two threads a core", "PyTorch"),
-    Entry("dcp-upstream", "backends.methods.dcp:DCP", "distributed checkpoint by upstream's one thread", "PyTorch"),
-    Entry("dcp-async", "backends.methods.dcp:AsynchronousDCP", "distributed checkpoint, in the background", "PyTorch"),
+    Entry("dcp", "backends.methods.pytorch.dcp:DCP", "distributed checkpoint, two threads a core", "PyTorch"),
+    Entry(
+        "dcp-upstream", "backends.methods.pytorch.dcp:DCP", "distributed checkpoint by upstream's one thread", "PyTorch"
+    ),
+    Entry(
+        "dcp-async",
+        "backends.methods.pytorch.dcp:AsynchronousDCP",
+        "distributed checkpoint, in the background",
+        "PyTorch",
+    ),
     Entry(
         "dcp-safetensors",
-        "backends.methods.dcp_safetensors:SafetensorsDCP",
+        "backends.methods.pytorch.dcp_safetensors:SafetensorsDCP",
         "distributed checkpoint into a file that Hugging Face readers know",
         "PyTorch",
         requires=("safetensors",),
@@ -118,14 +137,14 @@ _PYTORCH: Final = (
 _JAX: Final = (
     Entry(
         "jax",
-        "backends.methods.jax:JAX",
+        "backends.methods.jax.serialization:JAX",
         "JAX's own array serialization: zarr 3 in one store",
         "JAX",
         requires=("tensorstore", "flatbuffers"),
     ),
     Entry(
         "orbax",
-        "backends.methods.orbax:Orbax",
+        "backends.methods.jax.orbax:Orbax",
         "Orbax with its defaults: zarr 3 and zstd in one store",
         "JAX",
         requires=("orbax.checkpoint", "tensorstore"),
@@ -133,7 +152,7 @@ _JAX: Final = (
     ),
     Entry(
         "orbax-async",
-        "backends.methods.orbax:AsynchronousOrbax",
+        "backends.methods.jax.orbax:AsynchronousOrbax",
         "Orbax, in the background",
         "JAX",
         requires=("orbax.checkpoint", "tensorstore"),

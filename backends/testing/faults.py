@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from backends.storage import files_below
+from backends.storage.folder import files_below
 from backends.tensors import StateDict, VerificationError, verify
 from backends.testing import samples
 from backends.testing.harness import Harness

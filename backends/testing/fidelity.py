@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from backends.given import Given
-from backends.measure import refuse_mapped
-from backends.nesting import flatten, nest
-from backends.storage import files_below
+from backends.measuring.source_guard import Given
+from backends.measuring.trial import refuse_mapped
+from backends.nested import flatten, nest
+from backends.storage.folder import files_below
 from backends.tensors import verify
 from backends.testing import samples
 from backends.testing.harness import Harness

@@ -7,13 +7,13 @@ from typing import Final
 import msgspec
 import torch
 
-from backends.arena import Arena
-from backends.children import Emit
-from backends.measure import MethodTrial
+from backends.measuring.shared_model import Arena
+from backends.measuring.trial import MethodTrial
 from backends.methods.base import Method
-from state.events import TrialFinished
+from backends.process.children import Emit
 from state.model import Model, TensorInfo
 from state.plan import Operation, Plan
+from state.run.events import TrialFinished
 from state.units import MIB
 
 #: 128 MiB: twice what a method may have on its way without declaring more than the usual.

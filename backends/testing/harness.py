@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from backends.methods.base import Method
-from backends.storage import filesystem_of
+from backends.storage.folder import filesystem_of
 from backends.tensors import StateDict, verify
 from backends.testing import samples
 from backends.testing.saver import Saver, make, save

@@ -7,8 +7,8 @@ from typing import Final
 import pytest
 import torch
 
-from backends import pagecache
-from backends.storage import tree_size
+from backends.storage import pagecache
+from backends.storage.folder import tree_size
 from backends.testing.declaration import Filled, complaints
 from backends.testing.filling import MODEL, TrialOrder
 from backends.testing.harness import Harness

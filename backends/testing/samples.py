@@ -8,7 +8,7 @@ from typing import Final
 
 import torch
 
-from backends.arena import Arena
+from backends.measuring.shared_model import Arena
 from backends.tensors import StateDict, dtype_name, unique_tensors
 from state.model import Model, TensorInfo
 

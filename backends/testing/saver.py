@@ -1,4 +1,4 @@
-"""Saves and trials in processes that may be killed: a warm process forks one for each, as `backends.worker` does.
+"""Saves and trials in processes that may be killed: a warm process forks one for each, as the worker does.
 
 A test's own process has threads by then, so it must not fork. It starts the warm process and sends it one order a
 line; the answer is one line, too.
@@ -21,17 +21,17 @@ from typing import Literal, Self
 import msgspec
 import torch
 
-from backends import children
-from backends.children import Emit
-from backends.host import WORKER_VARIABLES
 from backends.methods import registry
 from backends.methods.base import AsynchronousMethod, Method
+from backends.process import children
+from backends.process.children import Emit
+from backends.process.machine_info import WORKER_VARIABLES
 from backends.tensors import StateDict
 from backends.testing import filling, samples
 from backends.testing.filling import TrialOrder
-from state.events import PhaseEntered, TrialFinished, decode_event
 from state.plan import Plan
-from state.run import LoadResult, SaveResult
+from state.run.events import PhaseEntered, TrialFinished, decode_event
+from state.run.records import LoadResult, SaveResult
 
 
 class Order(msgspec.Struct, frozen=True, tag="save"):

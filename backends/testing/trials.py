@@ -7,15 +7,15 @@ import msgspec
 import pytest
 import torch
 
-from backends import pagecache
-from backends.measure import MethodTrial
+from backends.measuring.trial import MethodTrial
 from backends.methods.base import AsynchronousMethod
-from backends.storage import files_below
+from backends.storage import pagecache
+from backends.storage.folder import files_below
 from backends.tensors import unique_tensors, verify
 from backends.testing import samples
 from backends.testing.harness import Harness
 from state.plan import Operation
-from state.run import LoadResult, SaveResult
+from state.run.records import LoadResult, SaveResult
 
 
 class TrialTests(Harness):

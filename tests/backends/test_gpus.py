@@ -5,7 +5,7 @@ import pynvml
 import pytest
 
 from backends import gpus
-from state.events import GpuUse
+from state.run.events import GpuUse
 
 
 @pytest.fixture(autouse=True)

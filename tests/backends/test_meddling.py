@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from state.plan import LIMIT, Plan, schedule
-from state.run import Run, SaveResult
+from state.run.records import Run, SaveResult
 from tests.backends.runs import measure, statuses
 
 DONE = ("done", "done")

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from backends.launcher import Launcher
-from backends.machine import transfer_rates
+from backends.measuring.machine_limits import transfer_rates
 from backends.methods.registry import create
+from backends.process.launcher import Launcher
 from backends.testing import MethodTests
-from state.events import Sampled
+from state.analysis.results import method_results
 from state.optimizations import MIN_CHUNK_BYTES
 from state.plan import Plan
-from state.results import method_results
+from state.run.events import Sampled
 from tests.backends.runs import measure
 from tests.backends.samples import METHODS
 

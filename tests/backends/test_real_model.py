@@ -12,7 +12,7 @@ import torch
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 
 from backends.methods.registry import create
-from backends.models import open_source
+from backends.models.sources import open_source
 from backends.tensors import StateDict, verify
 from state.plan import Plan
 from tests.backends.runs import measure, statuses

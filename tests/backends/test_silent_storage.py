@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-import backends.storage
-from backends import scratch
-from backends.launcher import Launcher
-from backends.storage import check_storage
+import backends.storage.folder
+from backends.process.launcher import Launcher
+from backends.storage import scratch
+from backends.storage.folder import check_storage
 from state.errors import StorageError
-from state.events import Event, RunFinished, RunRefused, ScratchLeft, TrialStarted
 from state.plan import Plan
+from state.run.events import Event, RunFinished, RunRefused, ScratchLeft, TrialStarted
 from tests.backends.runs import made_by_a_dead_process, measure, wait_until
 
 
@@ -53,7 +53,7 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
 def test_it_is_refused_in_time(mount: Mount, monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_storage(mount.folder) == mount.folder
     mount.be_silent()
-    monkeypatch.setattr(backends.storage, "ANSWER_S", 0.5)
+    monkeypatch.setattr(backends.storage.folder, "ANSWER_S", 0.5)
     with pytest.raises(StorageError, match="does not answer"):
         check_storage(mount.folder)
 

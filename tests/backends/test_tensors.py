@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.methods.tensorstore_family import DTYPES
+from backends.methods.tensorstore.family import DTYPES
 from backends.tensors import StateDict, VerificationError, dtype_name, from_numpy, to_numpy, unique_tensors, verify
 from state.units import MIB
 from tests.backends.samples import random_tensor, raw

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from backends import pagecache
 from backends.methods.base import AsynchronousMethod, Method
-from backends.pagecache import Residency
+from backends.storage import pagecache
+from backends.storage.pagecache import Residency
 from backends.testing import MethodTests
 from backends.testing.filling import TrialOrder
 from backends.testing.saver import Order, Saver

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import torch
 
 from backends.methods.base import AsynchronousMethod, Capabilities, Method
-from backends.nesting import flatten
+from backends.nested import flatten
 from backends.tensors import StateDict, unique_tensors
 from state.errors import UnavailableError
 from state.model import Model

@@ -5,7 +5,7 @@ import random
 from click.testing import CliRunner
 
 from bench.coverage import main, uncorrected
-from state.fastest_set import fastest_set
+from state.stats.fastest_set import fastest_set
 from tests.state.simulated import NOISES, table
 
 

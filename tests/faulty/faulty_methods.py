@@ -13,8 +13,8 @@ from typing import Any, Self
 import torch
 
 from backends.methods.base import Method
-from backends.methods.pytorch import PyTorch
-from backends.ownership import MARKER
+from backends.methods.pytorch.torch_save import PyTorch
+from backends.storage.ownership import MARKER
 from backends.tensors import StateDict
 from state.plan import Plan
 

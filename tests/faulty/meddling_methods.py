@@ -15,7 +15,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from backends.methods.base import AsynchronousMethod, Capabilities, Method
-from backends.methods.pytorch import PyTorch
+from backends.methods.pytorch.torch_save import PyTorch
 from backends.tensors import StateDict
 from state.plan import Plan
 

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from state.advice import advise
-from state.environment import Environment, FileSystem
-from state.events import Event, ModelReady, RunFinished, RunRequested, TrialFinished, TrialStarted
+from state.analysis.advice import advise
+from state.live.session import Session, reduce
 from state.model import Model, TensorInfo
 from state.needs import MemoryPlan, Needs
 from state.plan import Operation, Plan, schedule
-from state.run import Cost, LoadResult, Run, SaveResult, TrialRecord
-from state.session import Session, reduce
+from state.run.environment import Environment, FileSystem
+from state.run.events import Event, ModelReady, RunFinished, RunRequested, TrialFinished, TrialStarted
+from state.run.records import Cost, LoadResult, Run, SaveResult, TrialRecord
 
 #: Method and operation -> the time of each round, in seconds.
 Times = Mapping[tuple[str, str], list[float]] | Mapping[tuple[str, Operation], list[float]]

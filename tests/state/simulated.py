@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from state.fastest_set import Round
 from state.plan import CELL_NAMES, LIMIT, OPERATIONS, Plan
-from state.run import Run
-from state.statistics import summarise
-from state.verdict import Verdict
+from state.run.records import Run
+from state.stats.fastest_set import Round
+from state.stats.intervals import summarise
+from state.stats.verdict import Verdict
 from tests.state.factories import finished
 
 Noise = Callable[[random.Random], float]

@@ -4,7 +4,7 @@ import pytest
 
 from state.errors import SettingsError
 from state.settings import Settings, read_settings
-from tui.actions import is_key
+from tui.keys import is_key
 
 KEYS = {"run": "r", "stop": "x"}
 OPTIONS = ("storage", "repeats")

@@ -30,7 +30,7 @@ _METHODS: Final = "pytorch,safetensors,ts+chunks,ts+concurrency+chunks"
 _CLEAN: Final = """
 import sys
 from pathlib import Path
-from backends import scratch
+from backends.storage import scratch
 from state.errors import CkptTuiError
 while True:
     for orphan in scratch.orphans(Path(sys.argv[1])):

@@ -192,7 +192,9 @@ class _Player:
     def _kill_worker(self) -> None:
         self._note("worker killed")
         with contextlib.suppress(psutil.Error, IndexError):
-            self._random.choice([it for it in family(self._terminal.pid) if "backends.worker" in it.cmdline()]).kill()
+            self._random.choice(
+                [it for it in family(self._terminal.pid) if "backends.process.worker" in it.cmdline()]
+            ).kill()
 
     def _see(self) -> None:
         """Remember every process, so that none is overlooked when its parent has gone."""

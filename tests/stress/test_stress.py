@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from state.history import History
+from state.history.store import History
 from tests.backends.runs import scratch_folders, wait_until
 from tests.stress import kills, monkey
 

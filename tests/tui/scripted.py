@@ -10,11 +10,12 @@ from typing import Any, Final
 import msgspec
 from textual.pilot import Pilot
 
-from backends.launcher import Launcher
 from backends.methods import registry
 from backends.methods.registry import Entry
-from state.environment import Environment, FileSystem
-from state.events import (
+from backends.process.launcher import Launcher
+from state.plan import LIMIT, SIX, Plan, schedule
+from state.run.environment import Environment, FileSystem
+from state.run.events import (
     Event,
     ModelReady,
     PhaseEntered,
@@ -26,11 +27,10 @@ from state.events import (
     TrialStarted,
     WorkerReady,
 )
-from state.plan import LIMIT, SIX, Plan, schedule
-from state.run import Failure, SaveResult
+from state.run.records import Failure, SaveResult
 from state.settings import Settings
 from tests.state.factories import MODEL, load, save
-from tui.app import ExplorerApp
+from tui.explorer.app import ExplorerApp
 
 METHODS: Final = (*SIX, "ts+concurrency+chunks", "ts+concurrency+compression", "ts+chunks+compression")
 #: Where a script waits until the test lets it go on, or the run is cancelled.

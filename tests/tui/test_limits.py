@@ -3,16 +3,16 @@
 import msgspec
 from rich.console import Console
 
-from state.environment import Environment
-from state.events import Event, MachineMeasured, RunFinished, TrialStarted
+from state.analysis.results import method_results
+from state.live.session import Session, reduce
 from state.plan import LIMIT, OPERATIONS, Plan, schedule
-from state.results import method_results
-from state.run import Failure, Limits
-from state.session import Session, reduce
+from state.run.environment import Environment
+from state.run.events import Event, MachineMeasured, RunFinished, TrialStarted
+from state.run.records import Failure, Limits
 from tests.state.factories import events, request
-from tui.details import details
-from tui.narrate import narrate
-from tui.progress import render
+from tui.cli.progress import render
+from tui.text.details import details
+from tui.text.log_lines import narrate
 
 PLAN = Plan(methods=("pytorch",), repeats=1)
 MEASURED = MachineMeasured(

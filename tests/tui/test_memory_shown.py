@@ -3,16 +3,16 @@
 import msgspec
 import pytest
 
-from state.export import settings_line
-from state.history import Entry, History
+from state.analysis.results import method_results
+from state.export.files import settings_line
+from state.history.store import Entry, History
 from state.plan import Memory, Plan
-from state.results import method_results
-from state.run import MemoryState, Run
+from state.run.records import MemoryState, Run
 from tests.state.factories import run_of
-from tui import history_rows, rows
-from tui.history_report import print_entries
-from tui.preview import preview
-from tui.rows import ASCII, BLOCKS, Glyphs, Row
+from tui.cli.history_report import print_entries
+from tui.text import method_rows, run_rows
+from tui.text.method_rows import ASCII, BLOCKS, Glyphs, Row
+from tui.text.preview import preview
 
 TIMES = {("pytorch", operation): [1.0] * 3 for operation in ("save", "load")}
 
@@ -54,7 +54,7 @@ def test_a_row_of_the_explorer_has_a_sign_that_takes_no_room(
     save: MemoryState, load: MemoryState, sign: str, glyphs: Glyphs, width: int
 ) -> None:
     def written(run: Run) -> str:
-        return rows.line(Row("pytorch", "done", True, False, method_results(run)[0]), width, glyphs).plain
+        return method_rows.line(Row("pytorch", "done", True, False, method_results(run)[0]), width, glyphs).plain
 
     plain, shown = written(with_memory("at hand", "at hand")), written(with_memory(save, load))
     name = shown.index("pytorch")
@@ -67,8 +67,8 @@ def test_the_history_has_the_sign_and_the_words_only_where_memory_was_left_as_fo
 ) -> None:
     at_hand, as_found = kept("at-hand"), kept("as-found")
     for width in (80, 200):
-        plain = history_rows.line(at_hand, width, BLOCKS, marked=False).plain
-        shown = history_rows.line(as_found, width, BLOCKS, marked=False).plain
+        plain = run_rows.line(at_hand, width, BLOCKS, marked=False).plain
+        shown = run_rows.line(as_found, width, BLOCKS, marked=False).plain
         assert BLOCKS.as_found not in plain
         assert shown.replace(BLOCKS.as_found, " ") == plain
     assert as_found.matches(["found"])

@@ -8,7 +8,7 @@ from textual.widgets import Static
 from backends.methods import registry
 from backends.methods.registry import Entry
 from tests.tui.scripted import METHODS, explorer, opened
-from tui.app import ExplorerApp
+from tui.explorer.app import ExplorerApp
 from tui.screens.presets import Presets
 from tui.widgets.method_table import MethodTable
 

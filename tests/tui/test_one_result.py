@@ -16,24 +16,24 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from state.conclusion import conclusion
-from state.effects import effects
-from state.explorer import Explorer
-from state.export import TABLE_HEADINGS, to_csv, to_markdown
+from state.analysis.conclusion import conclusion
+from state.analysis.effects import effects
+from state.analysis.ranking import fastest, fastest_lines
+from state.analysis.results import method_results
+from state.export.files import TABLE_HEADINGS, to_csv, to_markdown
+from state.live.explorer import Explorer
+from state.live.session import Session
 from state.optimizations import BASELINE
 from state.plan import CELL_NAMES, LIMIT, OPERATIONS, Operation, Plan
-from state.ranking import fastest, fastest_lines
-from state.results import method_results
-from state.run import Failure, Run
-from state.session import Session
+from state.run.records import Failure, Run
 from state.units import format_factor, format_seconds, format_share
 from tests.state.factories import finished
 from tests.state.simulated import NOISES, TWO_STATE, sample
-from tui.charts import run_charts
-from tui.details import details
-from tui.hints import hint
-from tui.rows import BLOCKS, Row, columns_for
-from tui.why import why_lines
+from tui.text.charts import run_charts
+from tui.text.details import details
+from tui.text.method_rows import BLOCKS, Row, columns_for
+from tui.text.next_step import hint
+from tui.text.why import why_lines
 from tui.widgets.chart import Chart
 
 METHODS: Final = CELL_NAMES

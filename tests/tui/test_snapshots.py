@@ -9,9 +9,9 @@ from textual.widgets import Input
 
 from backends.methods import registry
 from backends.methods.registry import Entry, Family
-from state.environment import FileSystem
-from state.events import RunInterrupted, RunRefused
-from state.run import Failure
+from state.run.environment import FileSystem
+from state.run.events import RunInterrupted, RunRefused
+from state.run.records import Failure
 from state.settings import Settings, ThemeName
 from tests.tui.scripted import (
     METHODS,
@@ -37,11 +37,11 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The storage is the working folder, whatever that is called and wherever it lies; no cursor blinks."""
     monkeypatch.setattr("textual.widgets.Input._toggle_cursor", lambda self: None)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("backends.host.new_request", fixed_request)
-    monkeypatch.setattr("backends.storage.filesystem_of", lambda folder: FileSystem("ext4"))
-    monkeypatch.setattr("backends.methods.page.metadata.version", lambda name: "1.0")
-    monkeypatch.setattr("tui.app.data_folder", lambda: Path("/home/me/.local/share/ckpt-tui"))
-    monkeypatch.setattr("tui.app.settings_file", lambda: Path("/home/me/.config/ckpt-tui/settings.toml"))
+    monkeypatch.setattr("backends.process.machine_info.new_request", fixed_request)
+    monkeypatch.setattr("backends.storage.folder.filesystem_of", lambda folder: FileSystem("ext4"))
+    monkeypatch.setattr("backends.methods.help_page.metadata.version", lambda name: "1.0")
+    monkeypatch.setattr("tui.explorer.app.data_folder", lambda: Path("/home/me/.local/share/ckpt-tui"))
+    monkeypatch.setattr("tui.explorer.app.settings_file", lambda: Path("/home/me/.config/ckpt-tui/settings.toml"))
     monkeypatch.setattr("tui.screens.export.Path.cwd", lambda: Path("/home/me"))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from state.history import History
+from state.history.store import History
 from tests.backends.runs import family, gone, made_by_a_dead_process, scratch_folders, wait_until
 from tests.tui.terminal import Terminal, assert_terminal_restored
 
@@ -125,7 +125,9 @@ def test_stop_is_instant_resizing_harmless_and_leaving_a_run_asks(
         time.sleep(0.3)
         terminal.read()
     terminal.wait_for(lambda text: "is-slow save measure" in text and "Optimizations" in text)
-    trial = [process for process in family(terminal.pid) if "backends.worker" in " ".join(process.cmdline())][1:]
+    trial = [process for process in family(terminal.pid) if "backends.process.worker" in " ".join(process.cmdline())][
+        1:
+    ]
     press(terminal, "q")
     terminal.wait_for(lambda text: "Leave?" in text)
     press(terminal, "\r")
@@ -147,7 +149,7 @@ def test_a_killed_worker_costs_one_trial(small_model: Path, storage: Path, fault
     )
     press(terminal, "r")
     terminal.wait_for(lambda text: "is-slow save measure" in text, timeout_s=90)
-    worker = next(p for p in family(terminal.pid) if "backends.worker" in " ".join(p.cmdline()))
+    worker = next(p for p in family(terminal.pid) if "backends.process.worker" in " ".join(p.cmdline()))
     worker.kill()
     terminal.wait_for(lambda text: "1 failed" in text, timeout_s=90)
     assert terminal.text.count("✓") == 2
@@ -181,7 +183,9 @@ def test_a_signal_is_heard_although_the_terminal_takes_nothing_more(
     press(terminal, "r")
     terminal.wait_for(lambda text: "is-slow save measure" in text, timeout_s=90)
     explorer = explorer_process(terminal)
-    worker = [process for process in explorer.children(recursive=True) if "backends.worker" in process.cmdline()]
+    worker = [
+        process for process in explorer.children(recursive=True) if "backends.process.worker" in process.cmdline()
+    ]
     assert worker
     for _ in range(60):  # each draws the whole screen anew, and nobody reads
         explorer.send_signal(signal.SIGCONT)
@@ -242,7 +246,7 @@ def test_kill_9_gives_the_terminal_back_and_leaves_no_process(
     terminal.wait_for(lambda text: "is-slow save measure" in text, timeout_s=90)
     explorer = explorer_process(terminal)
     below = explorer.children(recursive=True)
-    assert any("backends.worker" in " ".join(process.cmdline()) for process in below)
+    assert any("backends.process.worker" in " ".join(process.cmdline()) for process in below)
     explorer.kill()
     terminal.wait_for(lambda text: "it was killed; finished results are in" in text, timeout_s=15)
     assert wait_until(lambda: gone(below))

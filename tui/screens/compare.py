@@ -9,13 +9,13 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from state.between_runs import ASSUMED
-from state.comparison import compare
-from state.noise_floor import Noise
-from state.run import Run
-from tui.actions import borrowed
-from tui.compare import compare_lines, floor_lines
-from tui.pieces import Line, for_screen
+from state.analysis.comparison import compare
+from state.history.noise_floor import Noise
+from state.run.records import Run
+from state.stats.between_runs import ASSUMED
+from tui.keys import borrowed
+from tui.text.compare import compare_lines, floor_lines
+from tui.text.styled import Line, for_screen
 
 
 class CompareScreen(Screen[None]):

@@ -13,19 +13,19 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
+from state.analysis.results import MethodResult, method_results
+from state.analysis.steps import SWITCHES
 from state.command_line import run_command
 from state.errors import RequestError
-from state.explorer import Explorer
-from state.export import rounds_words, speedup_words
-from state.limits import limits_of
+from state.export.files import rounds_words, speedup_words
+from state.live.explorer import Explorer
 from state.plan import Plan
-from state.results import MethodResult, method_results
-from state.run import Limits, Run
-from state.steps import SWITCHES
+from state.run.limits import limits_of
+from state.run.records import Limits, Run
 from state.units import format_bytes, format_rate, share_argument, size_argument
-from tui.actions import ACTIONS
-from tui.rows import Glyphs, Row, rows
-from tui.views import TITLES, VIEWS, View
+from tui.keys import ACTIONS
+from tui.text.method_rows import Glyphs, Row, rows
+from tui.text.views import TITLES, VIEWS, View
 from tui.widgets.live_strip import LiveStrip
 from tui.widgets.pane import Pane
 

@@ -11,10 +11,10 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label, Static
 
-from backends.storage import user_path
+from backends.storage.folder import user_path
 from state.errors import CkptTuiError, ExportError
-from state.export import check_export, write_export
-from state.run import Run
+from state.export.files import check_export, write_export
+from state.run.records import Run
 from tui.widgets.tick import Tick
 
 #: Suffix -> what it holds, and whether it is written unless told otherwise.

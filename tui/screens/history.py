@@ -16,27 +16,27 @@ from textual.screen import Screen
 from textual.widgets import Footer, Input, OptionList, Static
 from textual.worker import Worker
 
-from backends.storage import user_path
+from backends.storage.folder import user_path
+from state.analysis.results import method_results
 from state.errors import CkptTuiError
-from state.export import read_export
-from state.history import Entry
-from state.results import method_results
-from state.run import Run
-from tui.history_rows import heading
-from tui.history_words import when
-from tui.keeper import Keeper
-from tui.preview import preview
-from tui.rows import Glyphs
+from state.export.files import read_export
+from state.history.store import Entry
+from state.run.records import Run
+from tui.history_thread import Keeper
 from tui.screens.ask import Ask
 from tui.screens.explore import MIN_COLUMNS, MIN_LINES, WIDE_COLUMNS
 from tui.screens.question import Question
-from tui.views import TITLES
+from tui.text.method_rows import Glyphs
+from tui.text.preview import preview
+from tui.text.run_rows import heading
+from tui.text.run_words import when
+from tui.text.views import TITLES
 from tui.widgets.chart import Chart
 from tui.widgets.pane import Pane
 from tui.widgets.run_table import RunTable
 
 if TYPE_CHECKING:
-    from state.history import History
+    from state.history.store import History
 
 _Answer = TypeVar("_Answer")
 

@@ -2,7 +2,7 @@
 
 from textual.screen import Screen
 
-from state.explorer import Explorer
+from state.live.explorer import Explorer
 
 
 class LiveScreen(Screen[None]):

@@ -11,10 +11,10 @@ from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.widgets import Button, Input, Label, Select, Static
 
-from backends.architectures import architectures
+from backends.models.architectures import architectures
 from state.plan import Plan
 from tui.aside import aside
-from tui.fields import Field, fields, read_form
+from tui.setup_fields import Field, fields, read_form
 
 
 class Setup(ModalScreen[Plan | None]):

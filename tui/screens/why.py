@@ -10,16 +10,16 @@ from textual.content import Content
 from textual.events import Resize
 from textual.widgets import Footer, Static
 
-from state.conclusion import conclusion
-from state.effects import Effects, Measure, effects
-from state.explorer import Explorer
+from state.analysis.conclusion import conclusion
+from state.analysis.effects import Effects, Measure, effects
+from state.analysis.ranking import fastest_lines
+from state.live.explorer import Explorer
 from state.plan import CELL_NAMES
-from state.ranking import fastest_lines
-from tui.actions import borrowed
-from tui.pieces import for_screen
-from tui.rows import Glyphs
+from tui.keys import borrowed
 from tui.screens.live import LiveScreen
-from tui.why import MEASURES, missing_line, why_lines
+from tui.text.method_rows import Glyphs
+from tui.text.styled import for_screen
+from tui.text.why import MEASURES, missing_line, why_lines
 from tui.widgets.live_strip import LiveStrip
 
 #: From here on two measures stand side by side.

@@ -2,7 +2,7 @@
 
 from textual.drivers.web_driver import WebDriver
 
-from tui.plain import plain
+from tui.plain_characters import plain
 
 
 class PlainDriver(WebDriver):

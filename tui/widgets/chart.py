@@ -6,14 +6,14 @@ from typing import Final
 from textual.content import Content
 from textual.widgets import Static
 
-from state.export import is_shown, speedup_words
-from state.limits import limit_s
+from state.analysis.results import MethodResult, OperationSummary
+from state.export.files import is_shown, speedup_words
 from state.plan import OPERATIONS
-from state.results import MethodResult, OperationSummary
-from state.run import Run
+from state.run.limits import limit_s
+from state.run.records import Run
 from state.units import format_bytes, format_seconds
-from tui.charts import Bar, Mark, bar_lines, labels_of
-from tui.views import TITLES, VIEWS, View
+from tui.text.charts import Bar, Mark, bar_lines, labels_of
+from tui.text.views import TITLES, VIEWS, View
 
 #: A glyph for each operation, so that colour is not all that tells them apart.
 #: Pale is what is no method's, and a difference that is not shown.

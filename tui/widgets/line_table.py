@@ -4,7 +4,7 @@ from textual import events
 from textual.message import Message
 from textual.widgets import OptionList
 
-from tui.rows import Glyphs
+from tui.text.method_rows import Glyphs
 
 
 class LineTable(OptionList):

@@ -6,9 +6,9 @@ from typing import Final
 from textual.content import Content
 from textual.widgets import Static
 
-from state.events import GpuUse
-from state.explorer import Explorer
-from state.session import Progress, run_left_s
+from state.live.explorer import Explorer
+from state.live.session import Progress, run_left_s
+from state.run.events import GpuUse
 from state.units import format_bytes, format_duration, format_rate
 
 _MINUTE: Final = 300  # samples, five a second

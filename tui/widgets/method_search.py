@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
-from tui.rows import Glyphs, Row, heading
+from tui.text.method_rows import Glyphs, Row, heading
 from tui.widgets.method_table import MethodTable
 from tui.widgets.pane import Pane
 

@@ -8,9 +8,9 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets.option_list import Option
 
-from state.history import Entry
-from tui.history_rows import line
-from tui.rows import Glyphs
+from state.history.store import Entry
+from tui.text.method_rows import Glyphs
+from tui.text.run_rows import line
 from tui.widgets.line_table import LineTable
 
 

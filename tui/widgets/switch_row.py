@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from state.steps import Switch
+from state.analysis.steps import Switch
 
 
 class SwitchRow(Widget, can_focus=True):

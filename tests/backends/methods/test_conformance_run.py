@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from backends.methods.registry import create
-from backends.models import open_source
+from backends.models.sources import open_source
 from backends.testing.samples import every_dtype_and_shape, not_contiguous
+from state.analysis.results import method_results
 from state.plan import SIX, Plan
-from state.results import method_results
 from tests.backends.runs import measure, scratch_folders
 from tests.backends.samples import METHODS
 

@@ -15,15 +15,16 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel
 
-from backends import storage
-from backends.blocks import DIRECT, write_at
-from backends.methods import direct, safetensors_shards
+from backends.methods import direct
 from backends.methods.direct import BLOCKS, Direct
-from backends.methods.safetensors_header import DamagedFileError
-from backends.methods.safetensors_shards import FILE_NAME, INDEX_NAME, file_names, split
+from backends.methods.safetensors import shards
+from backends.methods.safetensors.header import DamagedFileError
+from backends.methods.safetensors.shards import FILE_NAME, INDEX_NAME, file_names, split
+from backends.storage import folder
+from backends.storage.blocks import DIRECT, write_at
 from backends.tensors import StateDict, verify
+from state.analysis.results import method_results
 from state.plan import Plan
-from state.results import method_results
 from state.units import MIB
 from tests.backends.runs import measure
 from tests.backends.samples import CPU, REAL_FOLDER, folder_on_disk, random_tensor
@@ -136,7 +137,7 @@ def test_what_is_found_to_be_fastest_is_what_it_saves_with(
 
     def note(fd: int, size_bytes: int) -> None:
         sizes.append(size_bytes)
-        storage.preallocate(fd, size_bytes)
+        folder.preallocate(fd, size_bytes)
 
     monkeypatch.setattr(direct, "choose", choose)
     monkeypatch.setattr(direct, "preallocate", note)
@@ -212,7 +213,7 @@ def test_what_is_durable_is_synced_before_it_gets_its_name(
         done.append(f"rename {target.name}")
         return rename(self, target)
 
-    for module in (direct, safetensors_shards):
+    for module in (direct, shards):
         monkeypatch.setattr(module, "full_sync", lambda fd: done.append("sync"))
     monkeypatch.setattr(Path, "rename", renaming)
     Direct(SMALL_SHARDS).save(state, disk, durable=durable)

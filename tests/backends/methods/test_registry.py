@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from backends.methods import registry
-from backends.methods.page import SECTIONS, docstring, sections
-from backends.methods.pytorch import PyTorch
+from backends.methods.help_page import SECTIONS, docstring, sections
+from backends.methods.pytorch.torch_save import PyTorch
 from backends.methods.registry import Entry, create, entries
-from backends.methods.tensorstore import TensorStore
+from backends.methods.tensorstore.zarr2 import TensorStore
 from state.errors import UnavailableError
 from state.optimizations import CELLS
 from state.plan import SIX, Plan
@@ -23,7 +23,7 @@ OWN = {name: entry for name, entry in entries().items() if entry.provider == "ck
 TARGETS = sorted({entry.target for entry in OWN.values()})
 #: Module of another package -> its source. `x_gone` is missing.
 MODULES = {
-    "x_mine": "from backends.methods.pytorch import PyTorch\nclass Mine(PyTorch): pass",
+    "x_mine": "from backends.methods.pytorch.torch_save import PyTorch\nclass Mine(PyTorch): pass",
     "x_import": "import no_such_library",
     "x_syntax": "class Mine(:",
     "x_temper": "raise RuntimeError('no licence')",
@@ -115,7 +115,7 @@ def test_a_method_that_cannot_be_imported_is_unavailable_and_names_its_provider(
 
 def test_listing_methods_imports_no_library() -> None:
     code = (
-        "import sys; from backends.methods.registry import entries; from backends.methods.page import page;"
+        "import sys; from backends.methods.registry import entries; from backends.methods.help_page import page;"
         "[page(e) for e in entries().values()];"
         "sys.exit(bool({'torch', 'tensorstore', 'numpy', 'backends.methods.base'} & sys.modules.keys()))"
     )

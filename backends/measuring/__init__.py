@@ -1,0 +1,1 @@
+"""One trial, honestly: the protocol, its clocks and witnesses, and the limits of the machine."""

@@ -1,0 +1,1 @@
+"""Methods that save arrays of JAX."""

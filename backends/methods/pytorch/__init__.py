@@ -1,0 +1,1 @@
+"""Methods that save with PyTorch's own functions."""

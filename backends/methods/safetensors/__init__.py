@@ -1,0 +1,1 @@
+"""The safetensors format, and the methods that save with its library."""

@@ -1,0 +1,1 @@
+"""Methods that keep an array for every tensor, through TensorStore."""

@@ -1,0 +1,1 @@
+"""Whatever `--model` may name, opened as tensors."""

@@ -1,0 +1,1 @@
+"""What a run or several say: results, rankings, effects of switches, reasons and advice."""

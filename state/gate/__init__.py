@@ -1,0 +1,1 @@
+"""Whether a run passes, judged by an earlier one: `--fail-if-slower`."""

@@ -1,0 +1,1 @@
+"""What happens now, event by event: a run as it goes, and the explorer around it."""

@@ -1,0 +1,1 @@
+"""A run: what is recorded of it, the events that say so, and the machine it ran on."""

@@ -1,0 +1,1 @@
+"""The explorer as an application: its loop, its terminal, its beginning and its end."""

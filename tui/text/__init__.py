@@ -1,0 +1,1 @@
+"""From state to text: pure functions, for screens and for standard output."""
