@@ -29,8 +29,8 @@ from backends.storage.blocks import in_blocks
 from backends.storage.buffers import Lanes
 from bench.peers import OURS, Times, all_times, doubts, factor_words, measure, reached
 from bench.report import Bench, keep_run, where
+from state.analysis.words import model_line, settings_line
 from state.errors import RequestError
-from state.export.files import model_line, settings_line
 from state.plan import LIMIT, OPERATIONS, Operation, Plan, expand_methods
 from state.run.records import Run
 from state.stats.intervals import summarise

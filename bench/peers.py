@@ -41,8 +41,8 @@ from bench.fio import fio
 from bench.report import Bench, keep_run, where
 from state.analysis.advice import advise
 from state.analysis.results import MethodResult, method_results
+from state.analysis.words import model_line, settings_line
 from state.errors import CkptTuiError
-from state.export.files import model_line, settings_line
 from state.live.session import Session, reduce
 from state.plan import LIMIT, OPERATIONS, Operation, Plan, expand_methods
 from state.run.records import LoadResult, Run, TrialRecord

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from state.analysis.results import MethodResult, OperationSummary, method_results
-from state.export.files import is_shown, limits_line, model_line, settings_line, speedup_words
+from state.analysis.words import is_shown, limits_line, model_line, settings_line, speedup_words
 from state.optimizations import BASELINE
 from state.run.limits import limit_s
 from state.run.records import Run

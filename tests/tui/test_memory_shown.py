@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from state.analysis.results import method_results
-from state.export.files import settings_line
+from state.analysis.words import settings_line
 from state.history.store import Entry, History
 from state.plan import Memory, Plan
 from state.run.records import MemoryState, Run

@@ -20,7 +20,9 @@ from state.analysis.conclusion import conclusion
 from state.analysis.effects import effects
 from state.analysis.ranking import fastest, fastest_lines
 from state.analysis.results import method_results
-from state.export.files import TABLE_HEADINGS, to_csv, to_markdown
+from state.analysis.table import TABLE_HEADINGS
+from state.export.csv import to_csv
+from state.export.markdown import to_markdown
 from state.live.explorer import Explorer
 from state.live.session import Session
 from state.optimizations import BASELINE

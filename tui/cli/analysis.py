@@ -30,7 +30,7 @@ _REFERENCE: Final = f"{RUN_REFERENCE} A .json file of an exported run will do, t
 def _find(reference: str) -> "Run":
     """A kept run, or one in a file."""
     if reference.lower().endswith(".json"):
-        from state.export.files import read_export
+        from state.export.json import read_export
 
         return read_export(Path(reference))
     with opened_history() as kept:

@@ -140,7 +140,7 @@ def baseline(run: str | None, clear: bool) -> int:
 @click.option("--overwrite", is_flag=True, help="Replace runs that are in the history already.")
 def import_(paths: tuple[Path, ...], overwrite: bool) -> int:
     """Take in runs that were exported as .json."""
-    from state.export.files import read_export
+    from state.export.json import read_export
 
     with opened_history() as kept:
         for path in paths:

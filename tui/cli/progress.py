@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from state.analysis.results import MethodResult, method_results
-from state.export.files import model_line
+from state.analysis.words import model_line
 from state.live.session import Progress, Session, run_left_s
 from state.plan import LIMIT
 from state.run.events import Event, RunRequested

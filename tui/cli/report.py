@@ -10,16 +10,11 @@ from rich.table import Table
 
 from backends.models.architectures import Architecture
 from state.analysis.ranking import fastest_lines
-from state.export.files import (
-    TABLE_HEADINGS,
-    limits_line,
-    model_line,
-    settings_line,
-    table_rows,
-    to_csv,
-    to_json,
-    to_markdown,
-)
+from state.analysis.table import TABLE_HEADINGS, table_rows
+from state.analysis.words import limits_line, model_line, settings_line
+from state.export.csv import to_csv
+from state.export.json import to_json
+from state.export.markdown import to_markdown
 from state.run.records import Run
 from state.units import format_bytes
 from tui.text.charts import run_charts

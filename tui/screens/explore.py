@@ -15,9 +15,9 @@ from textual.widgets import Static
 
 from state.analysis.results import MethodResult, method_results
 from state.analysis.steps import SWITCHES
+from state.analysis.words import rounds_words, speedup_words
 from state.command_line import run_command
 from state.errors import RequestError
-from state.export.files import rounds_words, speedup_words
 from state.live.explorer import Explorer
 from state.plan import Plan
 from state.run.limits import limits_of

@@ -19,7 +19,7 @@ from textual.worker import Worker
 from backends.storage.folder import user_path
 from state.analysis.results import method_results
 from state.errors import CkptTuiError
-from state.export.files import read_export
+from state.export.json import read_export
 from state.history.store import Entry
 from state.run.records import Run
 from tui.history_thread import Keeper

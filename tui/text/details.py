@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 import msgspec
 
 from state.analysis.results import MethodResult, OperationSummary
-from state.export.files import groups_words, memory_state_words, speedup_range
+from state.analysis.words import groups_words, memory_state_words, speedup_range
 from state.optimizations import BASELINE
 from state.plan import OPERATIONS
 from state.run.records import LoadResult, Run, SaveResult, TrialRecord

@@ -1,7 +1,7 @@
 """What happened, in sentences for a log."""
 
 from state.analysis.ranking import fastest_lines
-from state.export.files import memory_words, model_line
+from state.analysis.words import memory_words, model_line
 from state.live.session import Session
 from state.run.events import (
     Event,

@@ -6,7 +6,7 @@ from typing import Final, Literal, NamedTuple
 from textual.content import Content
 
 from state.analysis.results import MethodResult, OperationSummary
-from state.export.files import bound_words, limit_words, speedup_words
+from state.analysis.words import bound_words, limit_words, speedup_words
 from state.live.explorer import Explorer
 from state.live.session import Progress
 from state.optimizations import CELLS, FORMATS

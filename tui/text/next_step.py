@@ -6,7 +6,7 @@ import msgspec
 
 from state.analysis.ranking import Fastest, fastest
 from state.analysis.results import method_results
-from state.export.files import rounds_words
+from state.analysis.words import rounds_words
 from state.live.explorer import Explorer
 from state.plan import OPERATIONS
 from state.units import counted

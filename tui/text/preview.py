@@ -5,7 +5,8 @@ from typing import Final, NamedTuple
 
 from textual.content import Content
 
-from state.export.files import TABLE_HEADINGS, model_line, settings_line, table_rows
+from state.analysis.table import TABLE_HEADINGS, table_rows
+from state.analysis.words import model_line, settings_line
 from state.run.records import Run
 
 #: Columns that stay whatever the width; of the others the last go first.

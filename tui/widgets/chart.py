@@ -7,7 +7,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from state.analysis.results import MethodResult, OperationSummary
-from state.export.files import is_shown, speedup_words
+from state.analysis.words import is_shown, speedup_words
 from state.plan import OPERATIONS
 from state.run.limits import limit_s
 from state.run.records import Run

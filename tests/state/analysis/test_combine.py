@@ -5,7 +5,8 @@ import msgspec
 
 from state.analysis.combine import combine
 from state.analysis.results import method_results
-from state.export.files import TABLE_HEADINGS, table_rows, to_csv, to_samples_csv
+from state.analysis.table import TABLE_HEADINGS, table_rows
+from state.export.csv import to_csv, to_samples_csv
 from state.plan import Plan
 from state.run.environment import FileSystem
 from state.run.records import Run

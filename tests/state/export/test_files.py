@@ -11,8 +11,11 @@ from PIL import Image
 
 from state.errors import ExportError, RequestError
 from state.export import files
+from state.export.csv import to_csv, to_samples_csv
 from state.export.figure import render_figure
-from state.export.files import check_export, from_json, to_csv, to_json, to_markdown, to_samples_csv, write_export
+from state.export.files import check_export, write_export
+from state.export.json import from_json, to_json
+from state.export.markdown import to_markdown
 from state.plan import Plan
 from state.run.records import Failure, Run
 from tests.state.factories import run_of, with_advice, with_stalls

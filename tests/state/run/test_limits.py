@@ -5,7 +5,7 @@ import pytest
 
 from state.analysis.combine import combine
 from state.analysis.results import method_results
-from state.export.files import to_json
+from state.export.json import to_json
 from state.live.session import Session, reduce
 from state.plan import LIMIT, OPERATIONS, Plan, schedule
 from state.run.events import MachineMeasured, RunFinished, TrialFailed, TrialStarted

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from state.export.files import EXPORTERS, from_json, write_export
+from state.export.files import EXPORTERS, write_export
+from state.export.json import from_json
 from state.history.migrations import VERSION
 from state.history.store import History
 from state.paths import data_folder

@@ -12,7 +12,8 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input, Static
 
-from state.export.files import read_export, write_export
+from state.export.files import write_export
+from state.export.json import read_export
 from state.history.store import Entry, History
 from state.paths import data_folder
 from state.plan import SIX, Plan
