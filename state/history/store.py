@@ -5,9 +5,6 @@ transaction, so that a program that is killed loses at most the trial that it wa
 """
 
 import contextlib
-import datetime
-import fcntl
-import os
 import re
 import sqlite3
 from collections.abc import Collection, Iterator
@@ -18,14 +15,15 @@ from typing import Any, Final, Self
 import msgspec
 
 from state.errors import HistoryError, RequestError
-from state.history.migrations import VERSION, migrate, version_of
+from state.history.database import open_database
+from state.history.entry import Entry, entry_of, is_measured
 from state.model import Model
 from state.needs import MemoryPlan
 from state.paths import history_file
 from state.plan import Plan
 from state.process_identity import Owner
 from state.run.environment import Environment
-from state.run.records import Failure, Limits, Run, RunStatus, TrialRecord
+from state.run.records import Failure, Limits, Run, TrialRecord
 
 #: Fields of a run that have a column of the same name with JSON in it.
 _JSON: Final[dict[str, Any]] = {
@@ -38,86 +36,24 @@ _JSON: Final[dict[str, Any]] = {
     "refusal": Failure | None,
     "advice": tuple[str, ...],
 }
+
+
 _HEAD: Final = ("created_at", "status", *_JSON)
-#: How long to wait for another process that writes.
-_BUSY_S: Final = 20.0
+
+
 _NEWEST_FIRST: Final = "ORDER BY created_at DESC, run_id DESC"
+
+
 _LAST: Final = re.compile(r"last(?:~([0-9]{1,9}))?")
+
+
 _BASELINE: Final = "baseline"
+
+
 _TAG: Final = re.compile(r"[^\s,-][^\s,]{0,29}")
+
+
 _MAX_NAME: Final = 60
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A run in a list.
-
-    Attributes:
-        run_id: Its unique name.
-        created_at: When it started, in ISO 8601.
-        status: How far it has come; one whose program was killed is cancelled.
-        name: What people call it; empty if they do not.
-        tags: In alphabetical order.
-        baseline: Whether it is the one that others are compared with.
-        model: What was asked for: a preset, a path, a hub id.
-        model_bytes: Bytes of the tensors; None if the run never came to know them.
-        storage: The folder that was measured.
-        filesystem: The type of its file system.
-        device: Where the tensors lived.
-        memory: Whether it was to be at hand for every trial, or left as found.
-        methods: That were measured.
-        rounds: How often each.
-        hostname: The machine.
-        trials: How many there were to be.
-        done: How many of them were measured.
-        failed: How many of them failed.
-    """
-
-    run_id: str
-    created_at: str
-    status: RunStatus
-    name: str
-    tags: tuple[str, ...]
-    baseline: bool
-    model: str
-    model_bytes: int | None
-    storage: str
-    filesystem: str
-    device: str
-    memory: str
-    methods: tuple[str, ...]
-    rounds: int
-    hostname: str
-    trials: int
-    done: int
-    failed: int
-
-    @property
-    def title(self) -> str:
-        """Its name, or else its id."""
-        return self.name or self.run_id
-
-    def matches(self, words: Collection[str]) -> bool:
-        """Whether each of these words, in lower case, occurs in what is known of the run."""
-        known = (self.run_id, self.name, *self.tags, self.model, self.storage, self.filesystem, self.device)
-        status = {"cancelled": "cancelled stopped"}.get(self.status, self.status)  # people see the second
-        memory = "memory as found" * (self.memory == "as-found")
-        text = " ".join((*known, *self.methods, self.hostname, status, memory, "failed" * bool(self.failed))).lower()
-        return all(word in text for word in words)
-
-
-class _Asked(msgspec.Struct):
-    """What a list shows of a plan. It is read without the plan's checks: a list shows whatever is there."""
-
-    model: str = ""
-    storage: str = ""
-    device: str = ""
-    memory: str = ""
-    methods: tuple[str, ...] = ()
-    repeats: int = 0
-
-
-class _DamagedError(Exception):
-    """The file is no sound database."""
 
 
 class History:
@@ -136,47 +72,9 @@ class History:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path if path is not None else history_file()
-        self.notice = ""
         self._kept: Run | None = None
         with self._told():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _alone_in(self.path.parent):
-                try:
-                    self._connection = self._open()
-                except _DamagedError:
-                    aside = _move_aside(self.path)
-                    self.notice = f"the history was damaged and now lies in {aside}; a new one has begun"
-                    self._connection = self._open()
-
-    def _open(self) -> sqlite3.Connection:
-        # Transactions are begun and ended here, not by the module; threads take turns by themselves.
-        connection = sqlite3.connect(self.path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
-            if version_of(connection) > VERSION:
-                raise HistoryError(
-                    f"the history in {self.path} was written by a newer ckpt-tui (its tables are of version "
-                    f"{version_of(connection)}, this program knows {VERSION})",
-                    "use the newer program, or move the file away",
-                )
-            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict != "ok":
-                raise _DamagedError
-            connection.execute("PRAGMA foreign_keys = ON")
-            # No fsync with each transaction, which would disturb the disk that is being measured. What a killed
-            # program wrote is there all the same; only a power cut may cost the last transactions, and no more.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            if version_of(connection) < VERSION:
-                connection.execute("PRAGMA journal_mode = WAL")
-                migrate(connection)
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                raise _DamagedError from error
-            raise
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            self._connection, self.notice = open_database(self.path)
 
     def __enter__(self) -> Self:
         """The history itself."""
@@ -325,7 +223,7 @@ class History:
             for run_id in run_ids:
                 self._require(run_id)
                 query = "SELECT status, owner FROM runs WHERE run_id = ?"
-                if _goes_on(*self._connection.execute(query, (run_id,)).fetchone()):
+                if is_measured(*self._connection.execute(query, (run_id,)).fetchone()):
                     raise RequestError(f"the run {run_id} still goes on", "stop it first")
             self._connection.executemany("DELETE FROM runs WHERE run_id = ?", [(run_id,) for run_id in run_ids])
 
@@ -347,7 +245,7 @@ class History:
             rows = self._connection.execute("SELECT record FROM trials WHERE run_id = ? ORDER BY number", (run_id,))
             records = tuple(msgspec.json.decode(record, type=TrialRecord) for (record,) in rows)
         run = Run(run_id=run_id, records=records, **head)
-        return run.stopped() if run.status == "running" and not _goes_on(run.status, owner) else run
+        return run.stopped() if run.status == "running" and not is_measured(run.status, owner) else run
 
     def runs(self, search: str = "", limit: int | None = None) -> tuple[Entry, ...]:
         """The runs, newest first.
@@ -375,7 +273,7 @@ class History:
             for row in rows:
                 if limit is not None and len(found) >= limit:
                     break
-                entry = _entry(*row)
+                entry = entry_of(*row)
                 if entry.matches(words):
                     found.append(entry)
         return tuple(found)
@@ -490,77 +388,6 @@ def _encode(value: object) -> str:
 def _listed(run_ids: Collection[str]) -> str:
     shown = list(run_ids)[:5]
     return ", ".join(shown) + (", …" if len(run_ids) > len(shown) else "")
-
-
-def _goes_on(status: str, owner: str) -> bool:
-    """Whether somebody still measures a run, as far as this machine can tell."""
-    if status != "running":
-        return False
-    who = msgspec.json.decode(owner, type=Owner | None)
-    return who is not None and not who.foreign and who.alive
-
-
-def _entry(
-    run_id: str,
-    created_at: str,
-    status: RunStatus,
-    owner: str,
-    name: str | None,
-    baseline: int,
-    plan: str,
-    environment: str,
-    model: str,
-    tags: str | None,
-    trials: int,
-    done: int,
-    failed: int,
-) -> Entry:
-    asked = msgspec.json.decode(plan, type=_Asked)
-    place = msgspec.json.decode(environment, type=Environment)
-    tensors = msgspec.json.decode(model, type=Model | None)
-    return Entry(
-        run_id=run_id,
-        created_at=created_at,
-        status="cancelled" if status == "running" and not _goes_on(status, owner) else status,
-        name=name or "",
-        tags=tuple((tags or "").split()),
-        baseline=bool(baseline),
-        model=asked.model,
-        model_bytes=tensors.logical_bytes if tensors is not None else None,
-        storage=place.storage or asked.storage,
-        filesystem=place.filesystem.type,
-        device=asked.device,
-        memory=asked.memory,
-        methods=asked.methods,
-        rounds=asked.repeats,
-        hostname=place.hostname,
-        trials=trials,
-        done=done,
-        failed=failed,
-    )
-
-
-@contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """One process at a time: two that find a damaged file must not both move it, nor the sound one that follows."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _move_aside(path: Path) -> Path:
-    """Rename a damaged database and the files beside it. Returns where it lies now."""
-    stem = f"{path.stem}.corrupt-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-    number = 1
-    while (aside := path.with_name(f"{stem}{f'-{number}' if number > 1 else ''}{path.suffix}")).exists():
-        number += 1
-    for suffix in ("", "-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
-    return aside
 
 
 def _record(run: Run, number: int) -> TrialRecord | None:

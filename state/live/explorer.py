@@ -1,10 +1,12 @@
 """What the explorer knows, and how it changes: (explorer, event) -> explorer. No I/O, no clock, no screen."""
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import msgspec
 
 from state.analysis.combine import combine, comparable
+from state.analysis.results import MethodResult, method_results
 from state.analysis.steps import SWITCHES, Switch, step
 from state.command_line import NAMED
 from state.live.session import Session, reduce
@@ -51,7 +53,7 @@ class RunOpened(Event, frozen=True, tag="run-opened"):
     run: Run
 
 
-class Explorer(msgspec.Struct, frozen=True):
+class Explorer(msgspec.Struct, frozen=True, dict=True):
     """Everything that the explorer's screen shows.
 
     Attributes:
@@ -89,11 +91,16 @@ class Explorer(msgspec.Struct, frozen=True):
         """The methods that take part, in the order in which people see them."""
         return tuple(name for name in self.available if name in self.selected or name == self.visitor)
 
-    @property
+    @cached_property
     def shown(self) -> Run | None:
         """What is known of every method under the settings chosen now; None without any."""
         last = (self.session.run,) if self.session.run is not None else ()
         return combine((*self.runs, *last), self.plan, self.available)
+
+    @cached_property
+    def results(self) -> tuple[MethodResult, ...]:
+        """The rows of `shown`."""
+        return method_results(self.shown) if self.shown is not None else ()
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -136,8 +143,20 @@ class Explorer(msgspec.Struct, frozen=True):
         return frozenset(method for method in waiting if comparable(run, self.plan, method))
 
 
+def is_same_run(one: Explorer, other: Explorer) -> bool:
+    """Whether the same is measured and shown in both, so that what follows from it can stay."""
+    return one.session.run is other.session.run and one.runs is other.runs and one.plan is other.plan
+
+
 def explore(explorer: Explorer, event: Event) -> Explorer:
     """The explorer after an event. An event that does not fit changes nothing."""
+    after = _after(explorer, event)
+    if is_same_run(explorer, after):
+        vars(after).update(vars(explorer))  # what is cached takes longer to compute than a sample may take
+    return after
+
+
+def _after(explorer: Explorer, event: Event) -> Explorer:
     match event:
         case SwitchFlipped():
             number = SWITCHES.index(event.switch)

@@ -33,6 +33,8 @@ from tests.state.factories import MODEL, load, save
 from tui.explorer.app import ExplorerApp
 
 METHODS: Final = (*SIX, "ts+concurrency+chunks", "ts+concurrency+compression", "ts+chunks+compression")
+#: A wait that takes longer has nothing to wait for.
+_BOUND_S: Final = 60
 #: Where a script waits until the test lets it go on, or the run is cancelled.
 HOLD: Final = object()
 _SAVES_S: Final = dict(zip((*METHODS, LIMIT), (0.11, 6.4, 1.72, 2.3, 0.2, 8.0, 0.15, 3.0, 1.8, 0.06), strict=True))
@@ -207,17 +209,20 @@ async def opened(app: ExplorerApp, size: tuple[int, int] = (120, 36)) -> AsyncIt
 
 async def filled(pilot: Pilot[None]) -> None:
     """Wait until there is something in the panes."""
-    while not pilot.app.query("Footer"):
-        await pilot.pause()
-    for _ in range(3):
-        await pilot.pause()
+    async with asyncio.timeout(_BOUND_S):
+        while not pilot.app.query("Footer"):
+            await pilot.pause()
+        for _ in range(3):
+            await pilot.pause()
 
 
 async def settled(pilot: Pilot[None]) -> None:
-    """Let the script play and the screen draw, and what was asked be answered."""
-    for _ in range(2):
-        await pilot.pause()
-        asked = [worker for worker in pilot.app.workers if worker.group != "default"]  # the others go on for ever
-        if asked:  # none would mean all
-            await pilot.app.workers.wait_for_complete(asked)
-    await pilot.pause()
+    """Let the script play and the screen draw, and what was asked be answered; a message may ask once more."""
+    calm = 0
+    async with asyncio.timeout(_BOUND_S):
+        while calm < 3:
+            await pilot.pause()
+            asked = [worker for worker in pilot.app.workers if worker.group != "default"]  # the others go on for ever
+            calm = 0 if asked else calm + 1
+            if asked:  # none would mean all
+                await pilot.app.workers.wait_for_complete(asked)

@@ -5,7 +5,8 @@ import pytest
 
 from state.analysis.results import method_results
 from state.analysis.words import settings_line
-from state.history.store import Entry, History
+from state.history.entry import Entry
+from state.history.store import History
 from state.plan import Memory, Plan
 from state.run.records import MemoryState, Run
 from tests.state.factories import run_of

@@ -8,7 +8,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from state.history.store import Entry
+from state.history.entry import Entry
 from tui.cli.report import standard_console
 from tui.text.run_words import memory_words, methods_words, model_words, state_words, storage_words, when
 

@@ -13,12 +13,11 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
-from state.analysis.results import MethodResult, method_results
 from state.analysis.steps import SWITCHES
 from state.analysis.words import rounds_words, speedup_words
 from state.command_line import run_command
 from state.errors import RequestError
-from state.live.explorer import Explorer
+from state.live.explorer import Explorer, is_same_run
 from state.plan import Plan
 from state.run.limits import limits_of
 from state.run.records import Limits, Run
@@ -110,8 +109,6 @@ class ExploreScreen(Screen[None]):
         self._view: View = "save"
         self._pane = "methods"
         self._cell = ""
-        self.shown: Run | None = None
-        self.results: tuple[MethodResult, ...] = ()
 
     def compose(self) -> ComposeResult:
         """The panes from top to bottom."""
@@ -195,16 +192,9 @@ class ExploreScreen(Screen[None]):
         if not self._drawable:
             return
         old, self._drawn = self._drawn, explorer
-        moved = (
-            old is None
-            or explorer.session.run is not old.session.run
-            or explorer.runs is not old.runs
-            or explorer.plan is not old.plan
-        )
+        moved = old is None or not is_same_run(old, explorer)
         if moved:
-            self.shown = explorer.shown
-            self.results = method_results(self.shown) if self.shown is not None else ()
-            self._show_chart()
+            self._show_chart(explorer)
         if moved or old is None or explorer.switches != old.switches or explorer.chosen != old.chosen:
             self._show_settings(explorer)
         if moved or old is None or self._row_is_due(old, explorer):
@@ -232,8 +222,7 @@ class ExploreScreen(Screen[None]):
             self.query_one(RichLog).write(line)
 
     def _show_rows(self, explorer: Explorer, *, all_again: bool = False) -> None:
-        newest = self.shown.run_id if self.shown is not None else ""
-        self._methods.show(rows(explorer, self.results, newest, self._missing), all_again=all_again)
+        self._methods.show(rows(explorer, self._missing), all_again=all_again)
         if explorer.cell != self._cell:
             self._cell = explorer.cell
             self._table.highlight(explorer.cell)
@@ -241,12 +230,12 @@ class ExploreScreen(Screen[None]):
     def _show_settings(self, explorer: Explorer) -> None:
         """Everything that only people change: title, switches, setup, command line, advice."""
         plan = explorer.plan
-        model = self.shown.model if self.shown is not None else None
+        model = explorer.shown.model if explorer.shown is not None else None
         size = size_argument(plan.size_bytes) if plan.size_bytes is not None else ""
         if model is not None:
             size = f"{format_bytes(model.logical_bytes)} {model.dtypes[0]}"
         parts = [f"{plan.model} {size}".rstrip()]
-        parts += [plan.device, self._where, *self._limit_words()]
+        parts += [plan.device, self._where, *self._limit_words(explorer.shown)]
         parts += [f"{plan.cache} loads", f"{plan.durability} saves", rounds_words(plan.repeats)]
         parts += ["memory as found"] * (plan.memory == "as-found")
         self.query_one("#title", Static).update(
@@ -268,15 +257,15 @@ class ExploreScreen(Screen[None]):
         self.query_one("#command", Static).update(
             Content.assemble((f"{self._keys['copy']} copies ", "$foreground 50%"), ("$ ", "$primary"), command)
         )
-        advice = self.shown.advice if self.shown is not None else ()
+        advice = explorer.shown.advice if explorer.shown is not None else ()
         more = f"  (and {len(advice) - 1} more: {self._keys['details']})" if len(advice) > 1 else ""
         note = self.query_one("#advice", Static)
         note.update(f"! {advice[0]}{more}" if advice else "")
         note.set_class(bool(advice), "-some")
 
-    def _limit_words(self) -> Iterator[str]:
+    def _limit_words(self, run: Run | None) -> Iterator[str]:
         """What the device gives, once it is known."""
-        limits = limits_of(self.shown) if self.shown is not None else Limits()
+        limits = limits_of(run) if run is not None else Limits()
         if limits.write_bytes_per_s is not None and limits.read_bytes_per_s is not None:
             write, read = format_rate(limits.write_bytes_per_s), format_rate(limits.read_bytes_per_s)
             yield f"limit {self._glyphs.write}{write} {self._glyphs.read}{read}"
@@ -300,7 +289,7 @@ class ExploreScreen(Screen[None]):
 
     def _cell_words(self, explorer: Explorer) -> Content:
         """What the three switches make, and what that brings."""
-        result = next((result for result in self.results if result.method == explorer.cell), None)
+        result = next((result for result in explorer.results if result.method == explorer.cell), None)
         words = f"not measured: {self._keys['run']} measures it" if result is None else result.status
         if result is not None and result.save is not None and result.load is not None:
             save, load = speedup_words(result.save), speedup_words(result.load)
@@ -311,13 +300,13 @@ class ExploreScreen(Screen[None]):
         told = str(explorer.plan.optimizations(explorer.cell))
         return Content.assemble(("= ", dim), (explorer.cell, "bold $accent"), (f"\n{told}\n{words}", dim))
 
-    def _show_chart(self) -> None:
+    def _show_chart(self, explorer: Explorer) -> None:
         pane = self.query_one("#chart-pane", Pane)
         pane.border_title = TITLES[self._view]
         from tui.widgets.chart import Chart
 
         room = self.query_one("#chart-scroll").scrollable_content_region
-        self.query_one(Chart).show(self.shown, self.results, self._view, room.width, room.height)
+        self.query_one(Chart).show(explorer.shown, explorer.results, self._view, room.width, room.height)
 
     def _show_tabs(self) -> None:
         """Which pane a small screen shows, and the line to choose another by mouse."""
@@ -352,7 +341,7 @@ class ExploreScreen(Screen[None]):
             return
         self._methods.draw_heading()
         self._show_rows(self._explorer, all_again=True)
-        self._show_chart()
+        self._show_chart(self._explorer)
 
     # Actions -------------------------------------------------------------------------------------------------------
 
@@ -365,7 +354,8 @@ class ExploreScreen(Screen[None]):
         self._view = VIEWS[(VIEWS.index(self._view) + 1) % len(VIEWS)]
         if self.has_class("-compact"):
             self.action_show_pane("chart")
-        self._show_chart()
+        if self._explorer is not None:
+            self._show_chart(self._explorer)
 
     def action_search(self) -> None:
         """Narrow the table of methods."""

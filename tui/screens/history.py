@@ -20,7 +20,7 @@ from backends.storage.folder import user_path
 from state.analysis.results import method_results
 from state.errors import CkptTuiError
 from state.export.json import read_export
-from state.history.store import Entry
+from state.history.entry import Entry
 from state.run.records import Run
 from tui.history_thread import Keeper
 from tui.screens.ask import Ask
@@ -36,6 +36,7 @@ from tui.widgets.pane import Pane
 from tui.widgets.run_table import RunTable
 
 if TYPE_CHECKING:
+    from state.history.noise_floor import Noise
     from state.history.store import History
 
 _Answer = TypeVar("_Answer")
@@ -84,14 +85,6 @@ class HistoryScreen(Screen[None]):
         def __init__(self, run_id: str) -> None:
             super().__init__()
             self.run_id = run_id
-
-    class CompareRequested(Message):
-        """Somebody wants to see two runs side by side, the first as what the second is measured against."""
-
-        def __init__(self, a_run_id: str, b_run_id: str) -> None:
-            super().__init__()
-            self.a_run_id = a_run_id
-            self.b_run_id = b_run_id
 
     def __init__(self, keeper: Keeper, glyphs: Glyphs, run_key: str, *, ascii_only: bool) -> None:
         super().__init__(classes="-ascii" if ascii_only else "")
@@ -302,13 +295,25 @@ class HistoryScreen(Screen[None]):
         entry = self._table.current
         if len(self._marked) == 2:
             older, newer = sorted(self._marked.values(), key=lambda marked: (marked.created_at, marked.run_id))
-            self.post_message(self.CompareRequested(older.run_id, newer.run_id))
+            await self._compare(older.run_id, newer.run_id)
         elif self._marked or entry is None:
             self.notify("mark two runs, or none to compare the highlighted one with the baseline", severity="warning")
         elif (baseline := await self._ask(lambda history: history.resolve("baseline"))) == entry.run_id:
             self.notify("this is the baseline: highlight another run, or mark two", severity="warning")
         elif baseline is not None:
-            self.post_message(self.CompareRequested(baseline, entry.run_id))
+            await self._compare(baseline, entry.run_id)
+
+    async def _compare(self, a_run_id: str, b_run_id: str) -> None:
+        """Show two runs side by side, the first as what the second is measured against."""
+        from state.history.noise_floor import noise_floor
+        from tui.screens.compare import CompareScreen
+
+        def look(history: "History") -> "tuple[Run, Run, Noise | None]":
+            before, after = history.get(a_run_id), history.get(b_run_id)
+            return before, after, noise_floor(history, after)
+
+        if (found := await self._ask(look)) is not None:
+            self.app.push_screen(CompareScreen(*found, ascii_only=self._ascii_only))
 
     def action_name(self) -> None:
         """Ask for a name."""

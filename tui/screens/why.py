@@ -13,7 +13,7 @@ from textual.widgets import Footer, Static
 from state.analysis.conclusion import conclusion
 from state.analysis.effects import Effects, Measure, effects
 from state.analysis.ranking import fastest_lines
-from state.live.explorer import Explorer
+from state.live.explorer import Explorer, is_same_run
 from state.plan import CELL_NAMES
 from tui.keys import borrowed
 from tui.screens.live import LiveScreen
@@ -87,14 +87,8 @@ class WhyScreen(LiveScreen):
         if not self.is_mounted:
             return
         self.query_one(LiveStrip).show(explorer, "")  # the hint speaks of keys of the main screen
-        if (
-            old is None
-            or explorer.session.run is not old.session.run
-            or explorer.runs is not old.runs
-            or explorer.plan is not old.plan
-        ):
-            run = explorer.shown
-            self._found = effects(run) if run is not None else {}
+        if old is None or not is_same_run(old, explorer):
+            self._found = effects(explorer.shown) if explorer.shown is not None else {}
             self._draw()
 
     def on_resize(self, event: Resize) -> None:

@@ -43,18 +43,15 @@ class Row(NamedTuple):
     missing: str = ""
 
 
-def rows(
-    explorer: Explorer, results: Sequence[MethodResult], newest: str, missing: Mapping[str, str]
-) -> tuple[Row, ...]:
+def rows(explorer: Explorer, missing: Mapping[str, str]) -> tuple[Row, ...]:
     """Every method with its live state.
 
     Args:
         explorer: What is known.
-        results: Those of `Explorer.shown`, which take a while to compute and change less often.
-        newest: The run that rows come from unless they say otherwise.
         missing: Method -> the packages that it lacks, with commas.
     """
-    known = {result.method: result for result in results}
+    known = {result.method: result for result in explorer.results}
+    newest = explorer.shown.run_id if explorer.shown is not None else ""
     run, progress = explorer.session.run, explorer.session.progress
     current = run.records[progress.trial].trial if run is not None and progress is not None else None
     chosen, waiting = set(explorer.chosen), explorer.queued

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from textual.content import Content
 
-from state.history.store import Entry
+from state.history.entry import Entry
 from state.units import format_bytes
 from tui.text.method_rows import STATE_STYLES, Glyphs, RowState
 from tui.text.run_words import memory_words, methods_words, model_name, state_words, when

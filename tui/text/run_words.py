@@ -2,7 +2,7 @@
 
 import datetime
 
-from state.history.store import Entry
+from state.history.entry import Entry
 from state.units import format_bytes
 
 

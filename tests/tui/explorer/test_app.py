@@ -147,9 +147,9 @@ async def test_every_warning_is_in_the_details_where_the_line_above_says(
         assert "(and 1 more: i)" in text(app, "#advice")
         await pilot.press("i")
         shown = str(app.screen.query_one("#text", Static).content)
-        assert app.main.shown is not None
-        assert len(app.main.shown.advice) == 2
-        assert all(sentence in shown for sentence in app.main.shown.advice)
+        assert app.explorer.shown is not None
+        assert len(app.explorer.shown.advice) == 2
+        assert all(sentence in shown for sentence in app.explorer.shown.advice)
 
 
 async def test_a_failed_method_says_why_and_the_others_go_on(storage: Path) -> None:

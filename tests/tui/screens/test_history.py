@@ -14,7 +14,8 @@ from textual.widgets import Input, Static
 
 from state.export.files import write_export
 from state.export.json import read_export
-from state.history.store import Entry, History
+from state.history.entry import Entry
+from state.history.store import History
 from state.paths import data_folder
 from state.plan import SIX, Plan
 from state.run.environment import FileSystem
@@ -164,8 +165,8 @@ async def test_enter_opens_a_run_with_its_setup_and_rows_though_its_folder_is_go
         await pilot.press("down", "enter")
         await until(pilot, lambda: shows(app, ExploreScreen))
         assert app.explorer.plan == RUNS[1].plan
-        assert app.main.shown is not None
-        assert app.main.shown.run_id == RUNS[1].run_id
+        assert app.explorer.shown is not None
+        assert app.explorer.shown.run_id == RUNS[1].run_id
         assert "/mnt/gone (not here)" in str(app.main.query_one("#title", Static).content)
         await pilot.press("r")
         await until(pilot, lambda: shows(app, Question))  # measuring there is refused
