@@ -24,7 +24,7 @@ from backends.measuring.machine_limits import transfer_rates
 from backends.methods import registry
 from backends.methods.direct import GPU_BLOCKS
 from backends.methods.groups import groups
-from backends.process.run_loop import check_device
+from backends.process.model_building import check_device
 from backends.storage.blocks import in_blocks
 from backends.storage.buffers import Lanes
 from bench.peers import OURS, Times, all_times, doubts, factor_words, measure, reached

@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import AsyncGenerator, Coroutine
@@ -14,15 +12,15 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-import psutil
 
-from backends.process.failures import signal_name, tail
+from backends.process.failures import signal_name
 from backends.process.machine_info import WORKER_VARIABLES
+from backends.process.removal import HURRY_S, remove_scratch
 from backends.process.sampler import watch
+from backends.process.worker_log import log_tail, new_log, note, temporary_folder
 from state.analysis.stopping import wants_another_round
 from state.errors import WorkerError
 from state.live.session import Session, reduce
-from state.paths import log_folder
 from state.plan import one_more_round, schedule
 from state.run.events import (
     PROTOCOL_VERSION,
@@ -51,14 +49,8 @@ _MAX_IDLE_DEATHS: Final = 2
 _CANCEL_S: Final = 30.0
 #: How long killed processes may take to be gone.
 _DEATH_S: Final = 5.0
-#: How long the removal of a dead worker's scratch may take, and how long somebody waits for it who is in a hurry, or
-#: whose storage has kept the worker from being killed.
+#: How long the removal of a dead worker's scratch may take.
 _REMOVE_S: Final = 60.0
-_HURRY_S: Final = 2.0
-_LOOK_S: Final = 0.02
-#: How long logs of earlier workers are kept.
-_LOGS_S: Final = 7 * 24 * 3600.0
-_SHARED_MEMORY: Final = Path("/dev/shm")
 _LINE_BYTES: Final = 64 * 1024 * 1024  # a model's table is one line
 
 
@@ -74,7 +66,7 @@ class Launcher:
     """
 
     def __init__(self, log: Path | None = None) -> None:
-        self.log = log or _new_log()
+        self.log = log or new_log()
         self.undeleted: list[str] = []
         self._process: asyncio.subprocess.Process | None = None
         self._pipe: asyncio.ReadTransport | None = None
@@ -113,7 +105,7 @@ class Launcher:
                     stderr=log,
                     pass_fds=(write_fd,),
                     start_new_session=True,
-                    env=os.environ | WORKER_VARIABLES | {"TMPDIR": str(_temporary_folder())},
+                    env=os.environ | WORKER_VARIABLES | {"TMPDIR": str(temporary_folder())},
                     cwd=None if _has_current_folder() else os.sep,  # libraries load nothing from a folder that is gone
                 )
         except OSError as error:
@@ -195,7 +187,7 @@ class Launcher:
                             return
             deaths += current is None
             if deaths >= _MAX_IDLE_DEATHS and not self._cancelled.is_set():
-                yield RunRefused(Failure("the worker keeps dying", f"see {self.log}", self._log_tail(), ours=True))
+                yield RunRefused(Failure("the worker keeps dying", f"see {self.log}", log_tail(self.log), ours=True))
                 return
         yield RunFinished(cancelled=True)
 
@@ -246,7 +238,7 @@ class Launcher:
         """What no task should raise is noted; those that a run cannot go without see to its end themselves."""
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._note("".join(traceback.format_exception(error)))
+            note(self.log, "".join(traceback.format_exception(error)))
 
     def _send(self, command: Command) -> None:
         if self._process is not None and self._process.stdin is not None:
@@ -269,12 +261,12 @@ class Launcher:
             what = f"the worker sent what is no message ({error})"
         except Exception as error:  # whoever waits for its events must learn that there are no more
             what = f"the worker can no longer be followed ({error!r})"
-            self._note("".join(traceback.format_exception(error)))
+            note(self.log, "".join(traceback.format_exception(error)))
         try:
             if self._process is process:  # nobody else has buried it, and it is not the next one
                 await self._bury()
         except Exception:
-            self._note(traceback.format_exc())
+            note(self.log, traceback.format_exc())
         status = await _status_within(process, _DEATH_S)
         if not what and status is None:
             what = "the worker process cannot even be killed: it waits for the storage or another device"
@@ -282,7 +274,7 @@ class Launcher:
             name = signal_name(-status) if status < 0 else f"exit status {status}"
             when = " during this trial" if self._trial_pid is not None else ""
             what = f"the worker process died{when} ({name})"
-        events.put_nowait(RunInterrupted(Failure(what, "see the log, or run this method alone", self._log_tail())))
+        events.put_nowait(RunInterrupted(Failure(what, "see the log, or run this method alone", log_tail(self.log))))
 
     async def _until_end(self, request: RunRequested) -> AsyncGenerator[Event]:
         """Events of the run until it ends or the worker dies."""
@@ -336,52 +328,19 @@ class Launcher:
             return
         self._kill()
         self._process = self._pipe = self._trial_pid = None  # before the first await: nobody shall bury it twice
-        is_dead = await _status_within(process, _HURRY_S if self._is_hurried else _DEATH_S) is not None
+        is_dead = await _status_within(process, HURRY_S if self._is_hurried else _DEATH_S) is not None
         if pipe is not None:
             pipe.close()
         if self._unfinished is not None:
             request, self._unfinished = self._unfinished, None
-            await self._remove_scratch(request, _REMOVE_S if is_dead and not self._is_hurried else _HURRY_S)
-
-    async def _remove_scratch(self, request: RunRequested, patience_s: float) -> None:
-        """Remove what a dead worker has left of a run. The run goes on where that fails; the doctor will find it."""
-        arguments = ("-P", "-m", "backends.storage.scratch", request.plan.storage, request.run_id)
-        scratch = f"the scratch folder of {request.run_id} in {request.plan.storage}"
-        try:
-            with self.log.open("ab") as log:
-                # Not by asyncio, which kills what still runs when its loop ends: this goes on where nobody waits.
-                removal = subprocess.Popen(
-                    [sys.executable, *arguments],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,  # a second Ctrl-C, or a closed terminal, must not leave the files
-                )
-        except OSError as error:
-            self._tell(ScratchLeft(f"{scratch} cannot be deleted ({error})"))
-            return
-        deadline_s = time.monotonic() + patience_s
-        while (status := removal.poll()) is None and time.monotonic() < deadline_s:
-            await asyncio.sleep(_LOOK_S)
-            if self._is_hurried:
-                deadline_s = min(deadline_s, time.monotonic() + _HURRY_S)
-        if status is None:
-            self._tell(ScratchLeft(f"{scratch} is not deleted yet"))
-        elif status:
-            self._tell(ScratchLeft(f"{scratch} cannot be deleted (see {self.log})"))
+            patience_s = _REMOVE_S if is_dead and not self._is_hurried else HURRY_S
+            left = await remove_scratch(request, self.log, patience_s, lambda: self._is_hurried)
+            if left:
+                self._tell(ScratchLeft(left))
 
     def _tell(self, event: ScratchLeft) -> None:
         self.undeleted.append(event.what)
         self._events.put_nowait(event)
-
-    def _note(self, text: str) -> None:
-        with contextlib.suppress(OSError), self.log.open("a") as log:
-            print(text, file=log)
-
-    def _log_tail(self) -> str:
-        with contextlib.suppress(OSError):
-            return tail(self.log.read_text(errors="replace"))
-        return ""
 
 
 async def _status_within(process: asyncio.subprocess.Process, time_s: float) -> int | None:
@@ -409,38 +368,3 @@ def _has_current_folder() -> bool:
     except OSError:
         return False
     return True
-
-
-def _temporary_folder() -> Path:
-    """Where libraries may put what they need for a while; in memory where no other place can be written."""
-    try:
-        return Path(tempfile.gettempdir())
-    except FileNotFoundError:
-        return _SHARED_MEMORY
-
-
-def _forget_old_logs() -> None:
-    """Whoever was killed has left one, and nobody looks for the reason of last month's failure."""
-    for log in log_folder().glob("worker-*.log"):
-        pid = log.stem.removeprefix("worker-")
-        with contextlib.suppress(OSError):
-            if time.time() - log.stat().st_mtime > _LOGS_S and not (pid.isdecimal() and psutil.pid_exists(int(pid))):
-                log.unlink()
-
-
-def _new_log() -> Path:
-    """A file for what the worker says, where one can be written: a home and the folder for such files may be read-only.
-
-    Raises:
-        WorkerError: If nothing can be written anywhere.
-    """
-    _forget_old_logs()
-    name = f"worker-{os.getpid()}.log"
-    for path in (log_folder() / name, _temporary_folder() / f"ckpt-tui-{name}"):
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.open("ab").close()
-            return path
-    raise WorkerError(
-        f"the worker's log cannot be written in {log_folder()} or anywhere else", "set TMPDIR to a folder of yours"
-    )

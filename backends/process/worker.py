@@ -18,9 +18,11 @@ from typing import Final
 from backends.methods import registry
 from backends.patience import ANSWER_S
 from backends.process import children
+from backends.process.child_work import RefusedError
 from backends.process.children import ChildKilledError, Emit, LineReader, Patience
 from backends.process.failures import describe_exit, oom_kills, tail
-from backends.process.run_loop import ModelCache, RefusedError, Runner
+from backends.process.model_building import ModelCache
+from backends.process.run_loop import Runner
 from backends.storage.folder import check_storage
 from backends.storage.scratch import Scratch
 from state.errors import CkptTuiError

@@ -1,4 +1,4 @@
-"""What a run does with what is left of the one before."""
+"""A run's model: what is left of the one before, and children that die on the way."""
 
 import os
 from collections.abc import Callable
@@ -8,12 +8,13 @@ from typing import cast
 import pytest
 
 from backends.measuring.shared_model import Arena
-from backends.process import run_loop
+from backends.process import model_building
+from backends.process.child_work import Host, RefusedError
 from backends.process.children import Emit, Patience
-from backends.process.run_loop import Host, ModelCache, RefusedError, Runner
+from backends.process.model_building import ModelCache, look_at_model, provide_model
 from state.needs import MemoryPlan, Needs, Room
 from state.plan import Plan
-from state.run.events import Event, ModelBuilding, StartRun, WorkerEvent
+from state.run.events import Event, ModelBuilding, WorkerEvent
 from state.run.records import Failure
 from tests.state.factories import MODEL
 
@@ -32,10 +33,10 @@ def test_another_models_memory_is_given_back_before_anybody_looks_for_room(
         assert models.get("another") is None, "its memory counts as taken"
         raise LookedError
 
-    monkeypatch.setattr(run_loop, "room", look)
-    run = Runner(cast("Host", None), models, StartRun("run-1", Plan(), ()), tmp_path)
+    monkeypatch.setattr(model_building, "room", look)
+    need = Needs(1, 1, MemoryPlan(1, 1, ""))
     with pytest.raises(LookedError):
-        run._provide(MODEL, Needs(1, 1, MemoryPlan(1, 1, "")))
+        provide_model(cast("Host", None), models, Plan(), "run-1", tmp_path, MODEL, need)
 
 
 class Cancels:
@@ -49,11 +50,10 @@ class Cancels:
 
 
 def test_a_model_that_is_not_built_to_its_end_leaves_no_memory(tmp_path: Path) -> None:
-    models = ModelCache()
-    run = Runner(Cancels(), models, StartRun("run-1", Plan(), ()), tmp_path)
+    need = Needs(1, 1, MemoryPlan(1, 1, ""))
     os.close(free := os.dup(0))
     with pytest.raises(KeyboardInterrupt):
-        run._build(MODEL)
+        provide_model(Cancels(), ModelCache(), Plan(), "run-1", tmp_path, MODEL, need)
     os.close(again := os.dup(0))
     assert again == free, "its descriptor is still open"
 
@@ -83,18 +83,17 @@ class Dies:
         return None
 
 
-def test_a_child_that_dies_before_the_trials_is_tried_once_more(tmp_path: Path) -> None:
+def test_a_child_that_dies_before_the_trials_is_tried_once_more() -> None:
     host = Dies(1)
-    model, _ = Runner(host, ModelCache(), StartRun("run-1", Plan(size_bytes=20_000_000), ()), tmp_path)._look()
+    model, _ = look_at_model(host, Plan(size_bytes=20_000_000), set())
     assert host.tried == 2
     assert model.tensors
     assert [type(event) for event in host.events] == [ModelBuilding]
 
 
-def test_one_that_dies_twice_ends_the_run_and_is_no_wrong_request(tmp_path: Path) -> None:
-    run = Runner(Dies(2), ModelCache(), StartRun("run-1", Plan(), ()), tmp_path)
+def test_one_that_dies_twice_ends_the_run_and_is_no_wrong_request() -> None:
     with pytest.raises(RefusedError) as caught:
-        run._look()
+        look_at_model(Dies(2), Plan(), set())
     assert caught.value.failure.ours
     assert caught.value.failure.what == (
         "the process that looks at the model did not come to its end, twice: killed by the system for lack of memory"
