@@ -31,7 +31,8 @@ from bench.peers import OURS, Times, all_times, doubts, factor_words, measure, r
 from bench.report import Bench, keep_run, where
 from state.analysis.words import model_line, settings_line
 from state.errors import RequestError
-from state.plan import LIMIT, OPERATIONS, Operation, Plan, expand_methods
+from state.method_names import expand_methods
+from state.plan import LIMIT, OPERATIONS, Operation, Plan
 from state.run.records import Run
 from state.stats.intervals import summarise
 from state.units import format_rate, format_seconds, parse_size

@@ -33,9 +33,10 @@ from state.analysis.results import method_results
 from state.live.session import Session, reduce
 from state.needs import MemoryNeed
 from state.optimizations import FORMATS
-from state.plan import CELL_NAMES, LIMIT, OPERATIONS, Memory, Operation, Plan, schedule
+from state.plan import CELL_NAMES, LIMIT, OPERATIONS, Memory, Operation, Plan
 from state.run.events import RunRequested, TrialFinished, TrialStarted
 from state.run.records import Run
+from state.schedule import schedule
 from state.stats.intervals import summarise
 from state.units import format_bytes, parse_size
 

@@ -23,9 +23,11 @@ from backends.methods.groups import groups
 from backends.process.launcher import Launcher
 from backends.process.machine_info import environment, new_request
 from bench.report import Bench, keep, where
+from state.method_names import expand_methods
 from state.needs import Needs
-from state.plan import LIMIT, OPERATIONS, Plan, expand_methods, schedule
+from state.plan import LIMIT, OPERATIONS, Plan
 from state.run.events import ModelBuilding, TrialFailed, TrialStarted
+from state.schedule import schedule
 from state.units import format_bytes, parse_size
 
 #: Between two looks, in seconds.

@@ -44,7 +44,8 @@ from state.analysis.results import MethodResult, method_results
 from state.analysis.words import model_line, settings_line
 from state.errors import CkptTuiError
 from state.live.session import Session, reduce
-from state.plan import LIMIT, OPERATIONS, Operation, Plan, expand_methods
+from state.method_names import expand_methods
+from state.plan import LIMIT, OPERATIONS, Operation, Plan
 from state.run.records import LoadResult, Run, TrialRecord
 from state.stats.intervals import ratio, summarise
 from state.units import format_bytes, format_seconds, parse_size

@@ -1,10 +1,7 @@
 """What to measure: the plan of one run, and its schedule."""
 
-import difflib
 import math
-import random
-from collections.abc import Iterable, Mapping
-from typing import Final, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 
@@ -22,36 +19,48 @@ from state.optimizations import (
     Codec,
     Optimizations,
 )
-from state.units import parse_duration, share_argument, size_argument
+from state.options import CODEC, PERCENT, SIZE, TIME, TIMEOUT, WHOLE, Declaration, Kind, Option, options_of
+from state.units import share_argument, size_argument
 
 #: The methods of the study that this tool continues, in the order in which people see them.
 SIX: Final = ("pytorch", "tensorstore", "t5x", "ts+concurrency", "ts+chunks", "ts+compression")
+
+
 CELL_NAMES: Final = tuple(CELLS)
+
+
 #: The name that the storage device's limit has among the trials. It is no method and no method may be called so.
 LIMIT: Final = "limit"
 
+
 Dtype = Literal["auto", "float16", "bfloat16", "float32"]
+
+
 Cache = Literal["cold", "warm"]
+
+
 Durability = Literal["durable", "buffered"]
+
+
 Memory = Literal["at-hand", "as-found"]
+
+
 Operation = Literal["save", "load"]
+
+
 OPERATIONS: Final[tuple[Operation, ...]] = get_args(Operation)
 
 
-#: Trials are looked at that often.
-WATCH_S: Final = 2.0
+def _size_words(plan: "Plan") -> str:
+    """The size in the setup pane, with what else is saved."""
+    size = "its own" if plan.size_bytes is None else size_argument(plan.size_bytes)
+    return f"{size}, with optimizer" if plan.with_optimizer else size
 
 
-def parse_timeout(text: str) -> float:
-    """Read a time after which a trial is stopped, in seconds.
-
-    Raises:
-        RequestError: If it is none, or shorter than the time between two looks.
-    """
-    time_s = parse_duration(text)
-    if time_s < WATCH_S:
-        raise RequestError(f"trials are looked at every {WATCH_S:g} s only", "give at least that")
-    return time_s
+def _rounds_words(plan: "Plan") -> str:
+    """The rounds in the setup pane, with what may add some."""
+    more = "" if plan.precision is None else f" or more, until ±{share_argument(plan.precision)}"
+    return f"{plan.repeats}{more}"
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,25 +89,205 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         budget_s: Add no round that would probably end after this time; None sets no limit.
     """
 
-    model: str = "demo"
-    size_bytes: int | None = None
-    dtype: Dtype = "auto"
-    with_optimizer: bool = False
-    device: str = "cpu"
-    methods: tuple[str, ...] = SIX
-    concurrency: int = DEFAULT_CONCURRENCY
-    chunk_bytes: int = DEFAULT_CHUNK_BYTES
-    codec: Codec = Codec()
-    storage: str = "."
-    repeats: int = 3
-    cache: Cache = "cold"
-    durability: Durability = "durable"
-    memory: Memory = "at-hand"
-    seed: int = 0
-    stall_timeout_s: float = 120.0
-    timeout_s: float | None = None
-    precision: float | None = None
-    budget_s: float | None = None
+    model: Annotated[
+        str,
+        Declaration(
+            "--model",
+            "model",
+            "Preset, folder or file with weights, or hub id.",
+            label="Model",
+            note="{presets}, a folder or file with weights, or a hub id",
+            pane=lambda plan: plan.model,
+        ),
+    ] = "demo"
+    size_bytes: Annotated[
+        int | None,
+        Declaration(
+            "--size",
+            "model",
+            "Scale a preset's weights to about this size, such as 256MiB.",
+            SIZE,
+            unset="its own",
+            label="Size",
+            note="scales a preset to about this size, such as 256MiB; empty keeps its own",
+            pane=_size_words,
+        ),
+    ] = None
+    dtype: Annotated[
+        Dtype,
+        Declaration(
+            "--dtype",
+            "model",
+            "Cast floating-point tensors before measuring.",
+            label="Dtype",
+            note="casts floating-point tensors before the clock",
+            pane=lambda plan: plan.dtype,
+        ),
+    ] = "auto"
+    with_optimizer: Annotated[
+        bool,
+        Declaration(
+            "--with-optimizer",
+            "model",
+            "Save Adam's moments and step counters with the weights, as trainers do.",
+            label="Saved",
+            note="the weights alone, or with Adam's moments and step counters, as a trainer saves them",
+            off_and_on=("weights", "with optimizer"),
+        ),
+    ] = False
+    device: Annotated[
+        str,
+        Declaration(
+            "--device",
+            "model",
+            "cpu, cuda or cuda:N.",
+            label="Device",
+            note="where the tensors live",
+            pane=lambda plan: plan.device,
+        ),
+    ] = "cpu"
+    methods: Annotated[
+        tuple[str, ...],
+        Declaration(
+            "--methods",
+            "methods",
+            "Names with commas; or {groups}.",
+            Kind("NAMES", str, ",".join),
+            is_always_copied=True,
+        ),
+    ] = SIX
+    concurrency: Annotated[
+        int,
+        Declaration(
+            "--concurrency",
+            "methods",
+            "Its value where on.",
+            WHOLE,
+            label="Concurrency",
+            note="file operations at a time, where it is on",
+        ),
+    ] = DEFAULT_CONCURRENCY
+    chunk_bytes: Annotated[
+        int,
+        Declaration(
+            "--chunk-size",
+            "methods",
+            "Chunking's value where on.",
+            SIZE,
+            label="Chunk size",
+            note="largest chunk, where chunking is on, such as 64MiB",
+        ),
+    ] = DEFAULT_CHUNK_BYTES
+    codec: Annotated[
+        Codec,
+        Declaration(
+            "--codec",
+            "methods",
+            "Compression's value where on: gzip, zstd, blosc-lz4 or blosc-zstd.",
+            CODEC,
+            label="Codec",
+            note="gzip, zstd, blosc-lz4 or blosc-zstd, with a level: zstd:3",
+        ),
+    ] = Codec()
+    storage: Annotated[
+        str,
+        Declaration(
+            "--storage",
+            "storage",
+            "Folder on the disk to measure.",
+            metavar="DIR",
+            label="Storage",
+            note="a folder on the disk to measure",
+            pane=lambda plan: plan.storage,
+        ),
+    ] = "."
+    repeats: Annotated[
+        int,
+        Declaration(
+            "--repeats",
+            "rounds",
+            "Number of rounds.",
+            WHOLE,
+            label="Rounds",
+            note="every method once a round; more rounds show the spread",
+            pane=_rounds_words,
+            is_always_copied=True,
+        ),
+    ] = 3
+    cache: Annotated[
+        Cache,
+        Declaration(
+            "--cache",
+            "rules",
+            "Before loads.",
+            label="Loads",
+            note="cold reads from the disk, warm from memory",
+            pane=lambda plan: plan.cache,
+        ),
+    ] = "cold"
+    durability: Annotated[
+        Durability,
+        Declaration(
+            "--durability",
+            "rules",
+            "Whether a save ends on the device or when the call returns.",
+            label="Saves",
+            note="durable ends on the device, buffered when the call returns",
+            pane=lambda plan: plan.durability,
+        ),
+    ] = "durable"
+    memory: Annotated[
+        Memory,
+        Declaration(
+            "--memory",
+            "rules",
+            "Memory before each trial: at hand, or as the machine's host left it.",
+            label="Memory",
+            note="what a trial fills is at hand when its clock starts, or left as the machine's host left it",
+        ),
+    ] = "at-hand"
+    seed: Annotated[
+        int,
+        Declaration(
+            "--seed",
+            "seed",
+            "Of the weights and of the order of methods.",
+            WHOLE,
+            label="Seed",
+            note="of the weights and of the order of methods",
+        ),
+    ] = 0
+    stall_timeout_s: Annotated[
+        float, Declaration("--stall-timeout", "limits", "Stop a trial stuck so long.", TIMEOUT)
+    ] = 120.0
+    timeout_s: Annotated[
+        float | None,
+        Declaration("--timeout", "limits", "Stop a trial that takes longer, within 2 s.", TIMEOUT, unset="none"),
+    ] = None
+    precision: Annotated[
+        float | None,
+        Declaration(
+            "--precision",
+            "rounds",
+            "Add rounds until every interval is within this, such as 5%.",
+            PERCENT,
+            unset="none",
+            label="Precision",
+            note="adds rounds until every interval is within this, such as 5%; empty adds none",
+        ),
+    ] = None
+    budget_s: Annotated[
+        float | None,
+        Declaration(
+            "--budget",
+            "rounds",
+            "Add none that would end after this time, such as 10min.",
+            TIME,
+            unset="none",
+            label="Budget",
+            note="adds no round that would end after this time, such as 10min; empty sets no limit",
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         """Refuse what no run could mean.
@@ -156,31 +345,8 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-def expand_methods(text: str, available: Iterable[str], groups: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """Read a comma-separated list of names and groups.
-
-    Args:
-        text: What the user wrote.
-        available: Every method that exists, in the order in which people see them.
-        groups: Name of a group -> its methods.
-
-    Returns:
-        Names in the order written, each once.
-
-    Raises:
-        RequestError: If a name is unknown, or nothing of a group can run here.
-    """
-    known = tuple(available)
-    chosen: dict[str, None] = {}
-    for name in filter(None, (part.strip() for part in text.split(","))):
-        if name not in groups and name not in known:
-            near = difflib.get_close_matches(name, (*groups, *known), n=3)
-            do = f"did you mean {' or '.join(near)}" if near else f"choose from {', '.join((*groups, *known))}"
-            raise RequestError(f"there is no method {name!r}", f"{do}? See ckpt-tui methods" if near else do)
-        if not groups.get(name, known):
-            raise RequestError(f"no method of {name} can run here", "see ckpt-tui methods for what to install")
-        chosen |= dict.fromkeys(groups.get(name, (name,)))
-    return tuple(chosen)
+#: Every option of a plan, in the order of the command line.
+OPTIONS: Final[tuple[Option, ...]] = options_of(Plan)
 
 
 def through_cache(plan: Plan, operation: Operation) -> bool:
@@ -188,39 +354,8 @@ def through_cache(plan: Plan, operation: Operation) -> bool:
     return plan.durability == "buffered" if operation == "save" else plan.cache == "warm"
 
 
-class Trial(msgspec.Struct, frozen=True):
-    """One entry of the schedule: the operation of a method, or of the limit, in a round."""
-
-    round: int
-    method: str
-    operation: Operation
-
-
-def schedule(plan: Plan) -> tuple[Trial, ...]:
-    """All trials of a run in order: rounds of shuffled methods, each saved and then loaded.
-
-    Shuffling spreads slow drifts of the machine over the methods; saving and loading stay together, so that one
-    checkpoint at a time lies on the disk. The device's limit takes its turn somewhere among them in every round, so
-    that it drifts as they do. The order follows from the plan's seed alone.
-    """
-    trials: list[Trial] = []
-    for number in range(1, plan.repeats + 1):
-        order = list(plan.methods)
-        dice = random.Random(f"{plan.seed}/{number}")
-        dice.shuffle(order)
-        order.insert(dice.randint(0, len(order)), LIMIT)
-        for method in order:
-            trials += [Trial(number, method, operation) for operation in OPERATIONS]
-    return tuple(trials)
-
-
 def chunk_shape(tensor: TensorInfo, chunk_bytes: int | None) -> tuple[int, ...]:
     """The chunk of a tensor with chunking on (a size) or off (None)."""
     if chunk_bytes is None:
         return tile_shape(tensor.shape)
     return large_chunk_shape(tensor.shape, tensor.item_bytes, chunk_bytes)
-
-
-def one_more_round(plan: Plan) -> Plan:
-    """The plan with another round; the schedule of the rounds before stays as it is."""
-    return msgspec.structs.replace(plan, repeats=plan.repeats + 1)

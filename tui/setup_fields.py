@@ -1,7 +1,7 @@
-"""The setup's fields: how each is read, written, explained, and refused."""
+"""The setup's fields: the options of a plan that have a label, with what only this machine can say of them."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, get_args
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -10,17 +10,8 @@ from backends.models.architectures import architectures
 from backends.models.names import check_size, kind_of
 from backends.storage.folder import check_storage, user_path
 from state.errors import RequestError
-from state.optimizations import Codec
-from state.plan import Cache, Dtype, Durability, Memory, Plan
-from state.units import (
-    duration_argument,
-    parse_duration,
-    parse_share,
-    parse_size,
-    parse_whole,
-    share_argument,
-    size_argument,
-)
+from state.options import FORM_SECTIONS
+from state.plan import OPTIONS, Plan
 
 
 class Field(NamedTuple):
@@ -29,7 +20,7 @@ class Field(NamedTuple):
     Attributes:
         name: The plan's attribute.
         label: Its name for people.
-        explanation: What it is for, in a sentence.
+        explanation: What it is for, in half a sentence.
         read: From what was typed to the value; raises `RequestError`.
         write: From a plan to what would be typed.
         choices: All values, if there are few: what is typed and what is shown.
@@ -50,8 +41,12 @@ def _model(text: str) -> str:
     return text.strip()
 
 
-def _devices() -> tuple[tuple[str, str], ...]:
-    return (("cpu", "cpu"), *((gpu.device, f"{gpu.device} {gpu.name}") for gpu in gpus()))
+def _storage(text: str) -> str:
+    return str(check_storage(user_path(text.strip() or "?")))
+
+
+#: Fields that are read with a look at this machine.
+_READERS: Final[dict[str, Callable[[str], Any]]] = {"model": _model, "storage": _storage}
 
 
 def _device(plan: Plan) -> str:
@@ -61,102 +56,24 @@ def _device(plan: Plan) -> str:
 
 def fields() -> tuple[Field, ...]:
     """Every field, in the order of the form."""
-    presets = ", ".join(architectures())
-    dtypes = tuple((name, name) for name in get_args(Dtype))
-    no_gpu = "" if len(_devices()) > 1 else "only cpu: the driver lists no NVIDIA GPU here"
-    return (
-        Field("model", "Model", f"{presets}, a folder or file with weights, or a hub id", _model, lambda p: p.model),
+    found = [
         Field(
-            "size_bytes",
-            "Size",
-            "scales a preset to about this size, such as 256MiB; empty keeps its own",
-            lambda text: parse_size(text) if text.strip() else None,
-            lambda p: size_argument(p.size_bytes) if p.size_bytes is not None else "",
-        ),
-        Field("dtype", "Dtype", "casts floating-point tensors before the clock", str, lambda p: p.dtype, dtypes),
-        Field(
-            "with_optimizer",
-            "Saved",
-            "the weights alone, or with Adam's moments and step counters, as a trainer saves them",
-            lambda text: text == "with optimizer",
-            lambda p: "with optimizer" if p.with_optimizer else "weights",
-            tuple((name, name) for name in ("weights", "with optimizer")),
-        ),
-        Field("device", "Device", "where the tensors live", str, _device, _devices(), no_gpu),
-        Field(
-            "storage",
-            "Storage",
-            "a folder on the disk to measure",
-            lambda text: str(check_storage(user_path(text.strip() or "?"))),
-            lambda p: p.storage,
-        ),
-        Field(
-            "cache",
-            "Loads",
-            "cold reads from the disk, warm from memory",
-            str,
-            lambda p: p.cache,
-            tuple((name, name) for name in get_args(Cache)),
-        ),
-        Field(
-            "durability",
-            "Saves",
-            "durable ends on the device, buffered when the call returns",
-            str,
-            lambda p: p.durability,
-            tuple((name, name) for name in get_args(Durability)),
-        ),
-        Field(
-            "memory",
-            "Memory",
-            "what a trial fills is at hand when its clock starts, or left as the machine's host left it",
-            str,
-            lambda p: p.memory,
-            tuple((name, name) for name in get_args(Memory)),
-        ),
-        Field(
-            "repeats",
-            "Rounds",
-            "every method once a round; more rounds show the spread",
-            parse_whole,
-            lambda p: str(p.repeats),
-        ),
-        Field(
-            "precision",
-            "Precision",
-            "adds rounds until every interval is within this, such as 5%; empty adds none",
-            lambda text: parse_share(text) if text.strip() else None,
-            lambda p: share_argument(p.precision) if p.precision is not None else "",
-        ),
-        Field(
-            "budget_s",
-            "Budget",
-            "adds no round that would end after this time, such as 10min; empty sets no limit",
-            lambda text: parse_duration(text) if text.strip() else None,
-            lambda p: duration_argument(p.budget_s) if p.budget_s is not None else "",
-        ),
-        Field(
-            "concurrency",
-            "Concurrency",
-            "file operations at a time, where it is on",
-            parse_whole,
-            lambda p: str(p.concurrency),
-        ),
-        Field(
-            "chunk_bytes",
-            "Chunk size",
-            "largest chunk, where chunking is on, such as 64MiB",
-            parse_size,
-            lambda p: size_argument(p.chunk_bytes),
-        ),
-        Field(
-            "codec",
-            "Codec",
-            "gzip, zstd, blosc-lz4 or blosc-zstd, with a level: zstd:3",
-            lambda text: Codec.parse(text.strip()),
-            lambda p: str(p.codec),
-        ),
-        Field("seed", "Seed", "of the weights and of the order of methods", parse_whole, lambda p: str(p.seed)),
+            option.field,
+            option.declared.label,
+            option.declared.note.format(presets=", ".join(architectures())),
+            _READERS.get(option.field, option.read),
+            option.write,
+            tuple((name, name) for name in (option.declared.off_and_on if option.is_flag else option.choices)),
+        )
+        for section in FORM_SECTIONS
+        for option in OPTIONS
+        if option.declared.section == section and option.declared.label
+    ]
+    devices = (("cpu", "cpu"), *((gpu.device, f"{gpu.device} {gpu.name}") for gpu in gpus()))
+    no_gpu = "" if len(devices) > 1 else "only cpu: the driver lists no NVIDIA GPU here"
+    return tuple(
+        field._replace(write=_device, choices=devices, fixed=no_gpu) if field.name == "device" else field
+        for field in found
     )
 
 

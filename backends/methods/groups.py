@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from state.command_line import NAMED
+from state.method_names import NAMED
 
 if TYPE_CHECKING:
     from backends.methods.registry import Entry

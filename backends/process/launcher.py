@@ -21,7 +21,6 @@ from backends.process.worker_log import log_tail, new_log, note, temporary_folde
 from state.analysis.stopping import wants_another_round
 from state.errors import WorkerError
 from state.live.session import Session, reduce
-from state.plan import one_more_round, schedule
 from state.run.events import (
     PROTOCOL_VERSION,
     CancelRun,
@@ -42,6 +41,7 @@ from state.run.events import (
     encode,
 )
 from state.run.records import Failure
+from state.schedule import one_more_round, schedule
 
 #: How often a worker may die without having started a trial before we stop starting new ones.
 _MAX_IDLE_DEATHS: Final = 2

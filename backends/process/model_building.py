@@ -14,7 +14,7 @@ from backends.storage.folder import room
 from state.errors import RequestError, StorageError, UnavailableError
 from state.model import Model
 from state.needs import MemoryNeed, Needs, needs, shortage
-from state.plan import Plan, schedule
+from state.plan import Plan
 from state.run.events import (
     ModelBuilding,
     ModelReady,
@@ -23,6 +23,7 @@ from state.run.events import (
     WorkerEvent,
 )
 from state.run.records import Failure
+from state.schedule import schedule
 
 _Answer = TypeVar("_Answer", bound=WorkerEvent)
 

@@ -11,7 +11,7 @@ from backends.process.children import Emit, Patience
 from backends.process.failures import check_same, describe_exception, is_full, storage_failure
 from backends.process.model_building import ModelCache, look_at_model, provide_model
 from state.model import Model
-from state.plan import LIMIT, Plan, schedule
+from state.plan import LIMIT, Plan
 from state.run.events import (
     CheckpointDeleted,
     MachineMeasured,
@@ -25,6 +25,7 @@ from state.run.events import (
     WorkerEvent,
 )
 from state.run.records import Failure, Limits, SaveResult
+from state.schedule import schedule
 
 _NOT_SAVED: Final = Failure("there is no checkpoint to load", "see why its save has no result")
 

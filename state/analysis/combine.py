@@ -1,25 +1,17 @@
 """Several runs as one table: what was measured of each method last, under the settings that are chosen now."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from state.analysis.advice import advise
-from state.plan import LIMIT, Plan
+from state.plan import LIMIT, OPTIONS, Plan
 from state.run.records import Run
 
 #: Fields of a plan that change what every method does: results that differ in one of them share no table.
-_CONTEXT = (
-    "model",
-    "size_bytes",
-    "dtype",
-    "with_optimizer",
-    "device",
-    "storage",
-    "cache",
-    "durability",
-    "memory",
-    "seed",
+_CONTEXT: Final = tuple(
+    option.field for option in OPTIONS if option.declared.section not in ("methods", "rounds", "limits")
 )
 
 

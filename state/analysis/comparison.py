@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from state.model import Model
-from state.plan import LIMIT, OPERATIONS, Operation
+from state.plan import LIMIT, OPERATIONS, OPTIONS, Operation
 from state.run.environment import Environment
 from state.run.records import Run
 from state.stats.between_runs import ASSUMED, BetweenRuns, Rows
@@ -16,7 +16,9 @@ from state.stats.verdict import Verdict, verdict
 from state.units import format_bytes
 
 #: Fields of a plan that say how long to measure, not what.
-_NOT_COMPARED: Final = frozenset({"methods", "repeats", "precision", "budget_s", "stall_timeout_s", "timeout_s"})
+_NOT_COMPARED: Final = frozenset(
+    {"methods", *(option.field for option in OPTIONS if option.declared.section in ("rounds", "limits"))}
+)
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from state.analysis.stopping import MIN_ROUNDS, is_settled
-from state.plan import LIMIT, Operation, Plan, Trial
+from state.plan import LIMIT, Operation, Plan
 from state.run.records import Result
+from state.schedule import Trial
 from state.stats.intervals import CONFIDENCE, MIN_SAMPLES, half_width, outliers, summarise, t_quantile
 from state.stats.two_groups import BY_CHANCE, two_groups
 from state.units import format_factor, format_seconds, share_argument

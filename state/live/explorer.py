@@ -8,8 +8,8 @@ import msgspec
 from state.analysis.combine import combine, comparable
 from state.analysis.results import MethodResult, method_results
 from state.analysis.steps import SWITCHES, Switch, step
-from state.command_line import NAMED
 from state.live.session import Session, reduce
+from state.method_names import NAMED
 from state.optimizations import CELL_OF
 from state.plan import CELL_NAMES, SIX, Plan
 from state.run.events import Event, RunRequested

@@ -6,7 +6,6 @@ from typing import Literal
 import msgspec
 
 from state.analysis.advice import advise
-from state.plan import one_more_round, schedule
 from state.run.events import (
     CheckpointDeleted,
     Event,
@@ -29,6 +28,7 @@ from state.run.events import (
     WorkerStarting,
 )
 from state.run.records import FINAL, Failure, Run, SaveResult, TrialRecord
+from state.schedule import one_more_round, schedule
 
 WorkerState = Literal["starting", "ready", "dead"]
 

@@ -25,7 +25,7 @@ class Command(msgspec.Struct, frozen=True, tag_field="command"):
 
 
 class StartRun(Command, frozen=True, tag="start"):
-    """Measure these trials, numbers in `state.plan.schedule`'s order; some may be done already."""
+    """Measure these trials, numbers in `state.schedule.schedule`'s order; some may be done already."""
 
     run_id: str
     plan: Plan

@@ -7,8 +7,9 @@ import msgspec
 
 from state.model import Model
 from state.needs import MemoryPlan
-from state.plan import LIMIT, OPERATIONS, Operation, Plan, Trial
+from state.plan import LIMIT, OPERATIONS, Operation, Plan
 from state.run.environment import Environment
+from state.schedule import Trial
 
 SCHEMA_VERSION: Final = 1
 

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 import torch
 
-from state.plan import LIMIT, Plan, schedule
+from state.plan import LIMIT, Plan
 from state.run.records import Run, SaveResult
+from state.schedule import schedule
 from tests.backends.runs import measure, statuses
 
 DONE = ("done", "done")

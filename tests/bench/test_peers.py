@@ -13,8 +13,9 @@ from backends.process.launcher import Launcher
 from bench import harness_tax, peers
 from bench.peers import FIO, FRESH_MEMORY, Times, all_times, doubts, put_together, verdicts
 from state.errors import WorkerError
-from state.plan import LIMIT, OPERATIONS, Operation, Plan, Trial
+from state.plan import LIMIT, OPERATIONS, Operation, Plan
 from state.run.records import Failure, LoadResult, Run, TrialRecord
+from state.schedule import Trial
 from tests.backends.samples import folder_on_disk
 from tests.state.factories import run_of
 

@@ -8,10 +8,11 @@ from state.analysis.advice import advise
 from state.live.session import Session, reduce
 from state.model import Model, TensorInfo
 from state.needs import MemoryPlan, Needs
-from state.plan import Operation, Plan, schedule
+from state.plan import Operation, Plan
 from state.run.environment import Environment, FileSystem
 from state.run.events import Event, ModelReady, RunFinished, RunRequested, TrialFinished, TrialStarted
 from state.run.records import Cost, LoadResult, Run, SaveResult, TrialRecord
+from state.schedule import schedule
 
 #: Method and operation -> the time of each round, in seconds.
 Times = Mapping[tuple[str, str], list[float]] | Mapping[tuple[str, Operation], list[float]]

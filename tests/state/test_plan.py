@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from state.errors import RequestError
+from state.method_names import expand_methods
 from state.optimizations import CELLS, Optimizations
-from state.plan import LIMIT, SIX, Plan, expand_methods, schedule
+from state.plan import LIMIT, SIX, Plan
+from state.schedule import schedule
 
 plans = st.builds(
     Plan,

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from backends.methods import registry
 from backends.methods.registry import Entry
 from backends.process.launcher import Launcher
-from state.plan import LIMIT, SIX, Plan, schedule
+from state.plan import LIMIT, SIX, Plan
 from state.run.environment import Environment, FileSystem
 from state.run.events import (
     Event,
@@ -28,6 +28,7 @@ from state.run.events import (
     WorkerReady,
 )
 from state.run.records import Failure, SaveResult
+from state.schedule import schedule
 from state.settings import Settings
 from tests.state.factories import MODEL, load, save
 from tui.explorer.app import ExplorerApp

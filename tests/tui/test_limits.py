@@ -5,10 +5,11 @@ from rich.console import Console
 
 from state.analysis.results import method_results
 from state.live.session import Session, reduce
-from state.plan import LIMIT, OPERATIONS, Plan, schedule
+from state.plan import LIMIT, OPERATIONS, Plan
 from state.run.environment import Environment
 from state.run.events import Event, MachineMeasured, RunFinished, TrialStarted
 from state.run.records import Failure, Limits
+from state.schedule import schedule
 from tests.state.factories import events, request
 from tui.cli.progress import render
 from tui.text.details import details

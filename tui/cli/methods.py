@@ -16,8 +16,8 @@ from backends.methods.groups import groups
 from backends.methods.help_page import page, summary
 from backends.methods.registry import Entry, taken_names
 from state.errors import UnavailableError
+from state.method_names import expand_methods
 from state.optimizations import CELLS, FORMATS
-from state.plan import expand_methods
 from tui.cli.output import json_format_option, standard_output
 from tui.cli.report import standard_console
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from textual import on, work
+from textual import work
 from textual.app import SystemCommand
 from textual.command import CommandPalette
 from textual.screen import Screen
@@ -25,11 +25,11 @@ from state.plan import CELL_NAMES, Plan
 from tui.explorer.core import ExplorerCore
 from tui.explorer.themes import THEME_NAMES
 from tui.keys import ACTIONS
-from tui.screens.explore import ExploreScreen
 
 if TYPE_CHECKING:
     from tui.screens.history import HistoryScreen
     from tui.widgets.method_table import MethodTable
+    from tui.widgets.setup_list import SetupList
     from tui.widgets.switch_row import SwitchRow
 
 
@@ -230,8 +230,8 @@ class ExplorerApp(ExplorerCore):
         self._flipped = event.switch
         self.action_step(event.step)
 
-    @on(ExploreScreen.SetupRequested)
-    def _setup(self, event: ExploreScreen.SetupRequested) -> None:
+    def on_setup_list_chosen(self, event: "SetupList.Chosen") -> None:
+        """A line of the setup was chosen."""
         self.action_setup(event.field)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:

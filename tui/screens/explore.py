@@ -1,6 +1,6 @@
 """The explorer's main screen: switches, setup, methods, chart, log, and what is happening now."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import ComposeResult
@@ -14,26 +14,22 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from state.analysis.steps import SWITCHES
-from state.analysis.words import rounds_words, speedup_words
 from state.command_line import run_command
 from state.errors import RequestError
 from state.live.explorer import Explorer, is_same_run
-from state.plan import Plan
-from state.run.limits import limits_of
-from state.run.records import Limits, Run
-from state.units import format_bytes, format_rate, share_argument, size_argument
+from state.units import size_argument
 from tui.keys import ACTIONS
 from tui.text.method_rows import Glyphs, Row, rows
+from tui.text.settings_words import cell_words, title_words
 from tui.text.views import TITLES, VIEWS, View
 from tui.widgets.live_strip import LiveStrip
 from tui.widgets.pane import Pane
 
 if TYPE_CHECKING:
-    from textual.widgets import OptionList
-
     from backends.methods.registry import Entry
     from tui.widgets.method_search import MethodSearch
     from tui.widgets.method_table import MethodTable
+    from tui.widgets.setup_list import SetupList
 
 MIN_COLUMNS: Final = 60
 MIN_LINES: Final = 16
@@ -57,17 +53,6 @@ _FOCUS: Final = {
 }
 #: Panes that share one place on a small screen.
 _TABS: Final = ("setup", "methods", "chart", "log")
-#: Field of the plan -> its label in the setup pane.
-_SETUP: Final = {
-    "model": "Model",
-    "size_bytes": "Size",
-    "dtype": "Dtype",
-    "device": "Device",
-    "storage": "Storage",
-    "cache": "Loads",
-    "durability": "Saves",
-    "repeats": "Rounds",
-}
 
 
 class ExploreScreen(Screen[None]):
@@ -81,13 +66,6 @@ class ExploreScreen(Screen[None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = list(ACTIONS)
-
-    class SetupRequested(Message):
-        """Somebody wants to change the setup, beginning at a field."""
-
-        def __init__(self, field: str) -> None:
-            super().__init__()
-            self.field = field
 
     class Filled(Message):
         """Every pane has its content."""
@@ -138,17 +116,18 @@ class ExploreScreen(Screen[None]):
     async def _fill(self) -> None:
         """Import and mount what is in the panes: nobody waits for it to see that the program has started."""
         from textual.containers import VerticalScroll
-        from textual.widgets import Footer, OptionList, RichLog
+        from textual.widgets import Footer, RichLog
 
         from tui.widgets.chart import Chart
         from tui.widgets.method_search import MethodSearch
+        from tui.widgets.setup_list import SetupList
         from tui.widgets.switch_row import SwitchRow
 
         self._missing = {name: words for name, entry in self._entries.items() if (words := ", ".join(entry.missing))}
         switches = [SwitchRow(switch, self._keys[switch], ascii_only=self._ascii_only) for switch in SWITCHES]
         contents: dict[str, tuple[Widget, ...]] = {
             "switches": (*switches, Static(id="cell")),
-            "setup": (OptionList(id="setup"),),
+            "setup": (SetupList(),),
             "methods": (MethodSearch(self._entries, self._glyphs),),
             "chart": (VerticalScroll(Chart(ascii_only=self._ascii_only), id="chart-scroll"),),
             "log": (RichLog(id="log", max_lines=1000, wrap=True, min_width=0),),
@@ -174,6 +153,12 @@ class ExploreScreen(Screen[None]):
         from tui.widgets.method_search import MethodSearch
 
         return self.query_one(MethodSearch)
+
+    @property
+    def _setup(self) -> "SetupList":
+        from tui.widgets.setup_list import SetupList
+
+        return self.query_one(SetupList)
 
     @property
     def current(self) -> Row | None:
@@ -230,16 +215,11 @@ class ExploreScreen(Screen[None]):
     def _show_settings(self, explorer: Explorer) -> None:
         """Everything that only people change: title, switches, setup, command line, advice."""
         plan = explorer.plan
-        model = explorer.shown.model if explorer.shown is not None else None
-        size = size_argument(plan.size_bytes) if plan.size_bytes is not None else ""
-        if model is not None:
-            size = f"{format_bytes(model.logical_bytes)} {model.dtypes[0]}"
-        parts = [f"{plan.model} {size}".rstrip()]
-        parts += [plan.device, self._where, *self._limit_words(explorer.shown)]
-        parts += [f"{plan.cache} loads", f"{plan.durability} saves", rounds_words(plan.repeats)]
-        parts += ["memory as found"] * (plan.memory == "as-found")
         self.query_one("#title", Static).update(
-            Content.assemble((" ckpt-tui ", "bold $primary"), (f" {' · '.join(parts)}", "$foreground 80%"))
+            Content.assemble(
+                (" ckpt-tui ", "bold $primary"),
+                (f" {title_words(explorer, self._where, self._glyphs)}", "$foreground 80%"),
+            )
         )
         values = {"concurrency": str(plan.concurrency), "chunking": size_argument(plan.chunk_bytes)}
         values["compression"] = str(plan.codec)
@@ -248,8 +228,8 @@ class ExploreScreen(Screen[None]):
         for switch, is_on in zip(SWITCHES, explorer.switches, strict=True):
             row = self.query_one(f"#switch-{switch}", SwitchRow)
             row.on, row.value = is_on, values[switch]
-        self.query_one("#cell", Static).update(self._cell_words(explorer))
-        self._show_setup(plan)
+        self.query_one("#cell", Static).update(cell_words(explorer, self._keys["run"]))
+        self._setup.show(plan)
         try:
             command = run_command(explorer.twin, explorer.groups)
         except RequestError as error:
@@ -262,43 +242,6 @@ class ExploreScreen(Screen[None]):
         note = self.query_one("#advice", Static)
         note.update(f"! {advice[0]}{more}" if advice else "")
         note.set_class(bool(advice), "-some")
-
-    def _limit_words(self, run: Run | None) -> Iterator[str]:
-        """What the device gives, once it is known."""
-        limits = limits_of(run) if run is not None else Limits()
-        if limits.write_bytes_per_s is not None and limits.read_bytes_per_s is not None:
-            write, read = format_rate(limits.write_bytes_per_s), format_rate(limits.read_bytes_per_s)
-            yield f"limit {self._glyphs.write}{write} {self._glyphs.read}{read}"
-
-    def _show_setup(self, plan: Plan) -> None:
-        from textual.widgets import OptionList
-
-        setup = self.query_one("#setup", OptionList)
-        values = {name: str(getattr(plan, name)) for name in _SETUP}
-        if plan.precision is not None:
-            values["repeats"] += f" or more, until ±{share_argument(plan.precision)}"
-        values["size_bytes"] = size_argument(plan.size_bytes) if plan.size_bytes is not None else "its own"
-        if plan.with_optimizer:
-            values["size_bytes"] += ", with optimizer"
-        lines = [
-            Content.assemble((f"{label:<9}", "$foreground 60%"), (values[name], "")) for name, label in _SETUP.items()
-        ]
-        highlighted = setup.highlighted
-        setup.set_options(lines)
-        setup.highlighted = highlighted
-
-    def _cell_words(self, explorer: Explorer) -> Content:
-        """What the three switches make, and what that brings."""
-        result = next((result for result in explorer.results if result.method == explorer.cell), None)
-        words = f"not measured: {self._keys['run']} measures it" if result is None else result.status
-        if result is not None and result.save is not None and result.load is not None:
-            save, load = speedup_words(result.save), speedup_words(result.load)
-            words = f"save {save}, load {load}" if save and load else "tensorstore not measured"
-        if explorer.cell == "tensorstore":
-            words = "all off: the baseline"
-        dim = "$foreground 70%"
-        told = str(explorer.plan.optimizations(explorer.cell))
-        return Content.assemble(("= ", dim), (explorer.cell, "bold $accent"), (f"\n{told}\n{words}", dim))
 
     def _show_chart(self, explorer: Explorer) -> None:
         pane = self.query_one("#chart-pane", Pane)
@@ -406,7 +349,3 @@ class ExploreScreen(Screen[None]):
         if self.focused is None:
             return None
         return next((node for node in self.focused.ancestors if isinstance(node, Pane)), None)
-
-    def on_option_list_option_selected(self, event: "OptionList.OptionSelected") -> None:
-        """A line of the setup was chosen; the table of methods answers for itself."""
-        self.post_message(self.SetupRequested(list(_SETUP)[event.option_index]))

@@ -4,7 +4,8 @@ import msgspec
 
 from backends.methods.groups import FASTEST, GROUPS, groups
 from backends.methods.registry import entries
-from state.plan import CELL_NAMES, SIX, expand_methods
+from state.method_names import expand_methods
+from state.plan import CELL_NAMES, SIX
 
 
 def test_every_group_holds_methods_that_exist_and_every_family_is_one() -> None:

@@ -22,7 +22,7 @@ from backends.process.launcher import Launcher
 from backends.process.machine_info import new_request
 from backends.storage import scratch
 from state.analysis.results import method_results
-from state.plan import LIMIT, SIX, Plan, schedule
+from state.plan import LIMIT, SIX, Plan
 from state.run.events import (
     CheckpointDeleted,
     Event,
@@ -42,6 +42,7 @@ from state.run.events import (
     WorkerReady,
 )
 from state.run.records import FINAL, LoadResult, SaveResult
+from state.schedule import schedule
 from tests.backends.runs import family, gone, measure, scratch_folders, statuses, wait_until
 
 DONE = ("done", "done")

@@ -4,9 +4,10 @@ import pytest
 from state.analysis.results import MethodResult, method_results
 from state.live.session import Session, reduce
 from state.optimizations import BASELINE
-from state.plan import OPERATIONS, Plan, schedule
+from state.plan import OPERATIONS, Plan
 from state.run.events import RunFinished, TrialFailed, TrialStarted
 from state.run.records import Failure, MemoryState, Run
+from state.schedule import schedule
 from tests.state.factories import events, run_of
 
 PLAN = Plan(methods=("tensorstore", "pytorch"), repeats=3)

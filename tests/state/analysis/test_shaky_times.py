@@ -3,8 +3,9 @@ import random
 import pytest
 
 from state.analysis.shaky_times import shaky
-from state.plan import OPERATIONS, Plan, Trial
+from state.plan import OPERATIONS, Plan
 from state.run.records import Result
+from state.schedule import Trial
 from tests.state.factories import load, save
 from tests.state.simulated import NOISES, sample
 

@@ -18,9 +18,10 @@ from state.live.explorer import (
     explore,
 )
 from state.optimizations import CELLS
-from state.plan import LIMIT, SIX, Plan, schedule
+from state.plan import LIMIT, SIX, Plan
 from state.run.events import Event, RunFinished, RunRefused, TrialFailed, TrialFinished, TrialStarted, WorkerReady
 from state.run.records import FINAL, Failure, Run
+from state.schedule import schedule
 from tests.state.factories import events, load, request, run_of, save
 
 FAILURE = Failure("it broke", "mend it")

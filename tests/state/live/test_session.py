@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from state.analysis.results import method_results
 from state.live.session import Session, reduce, run_left_s
-from state.plan import LIMIT, Plan, schedule
+from state.plan import LIMIT, Plan
 from state.run.events import (
     CheckpointDeleted,
     Event,
@@ -23,6 +23,7 @@ from state.run.events import (
     WorkerReady,
 )
 from state.run.records import FINAL, Failure, Limits, SaveResult
+from state.schedule import schedule
 from tests.state.factories import MODEL, NEEDS, events, load, request, save
 
 PLAN = Plan(methods=("pytorch", "t5x"), repeats=2)  # 12 trials: the limit is measured in each round, too

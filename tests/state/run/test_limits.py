@@ -7,10 +7,11 @@ from state.analysis.combine import combine
 from state.analysis.results import method_results
 from state.export.json import to_json
 from state.live.session import Session, reduce
-from state.plan import LIMIT, OPERATIONS, Plan, schedule
+from state.plan import LIMIT, OPERATIONS, Plan
 from state.run.events import MachineMeasured, RunFinished, TrialFailed, TrialStarted
 from state.run.limits import limits_of
 from state.run.records import Failure, Limits, Run
+from state.schedule import schedule
 from tests.state.factories import events, run_of
 
 OLD, NEW = "20260101-000000-aaaa", "20260102-000000-bbbb"

@@ -1,0 +1,47 @@
+"""The setup at a glance: a line for each option that the pane shows."""
+
+from typing import Final
+
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import OptionList
+
+from state.options import FORM_SECTIONS, Option
+from state.plan import OPTIONS, Plan
+
+#: The options of the pane, in the order of the form.
+_SHOWN: Final[tuple[Option, ...]] = tuple(
+    option
+    for section in FORM_SECTIONS
+    for option in OPTIONS
+    if option.declared.section == section and option.declared.pane is not None
+)
+
+
+class SetupList(OptionList):
+    """Lists the setup; a line that is chosen asks for its change."""
+
+    class Chosen(Message):
+        """Somebody wants to change the setup, beginning at a field."""
+
+        def __init__(self, field: str) -> None:
+            super().__init__()
+            self.field = field
+
+    def __init__(self) -> None:
+        super().__init__(id="setup")
+
+    def show(self, plan: Plan) -> None:
+        """Draw the setup of a plan."""
+        highlighted = self.highlighted
+        self.set_options(
+            Content.assemble((f"{option.declared.label:<9}", "$foreground 60%"), (option.declared.pane(plan), ""))
+            for option in _SHOWN
+            if option.declared.pane is not None
+        )
+        self.highlighted = highlighted
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """A line was chosen."""
+        event.stop()
+        self.post_message(self.Chosen(_SHOWN[event.option_index].field))
