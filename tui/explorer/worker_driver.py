@@ -114,7 +114,7 @@ class Steering:
             plan: What to measure.
             refuse: Called with the reason if it cannot be measured; that may take long to be known.
         """
-        self._app.run_worker(self._ask_storage(plan, refuse), group=_ASKING)
+        self._app.run_worker(partial(self._ask_storage, plan, refuse), group=_ASKING)
 
     async def _ask_storage(self, plan: Plan, refuse: Callable[[CkptTuiError], None]) -> None:
         waiting = self._app.set_timer(_WORD_S, partial(self._say, f"waiting for {plan.storage} to answer"))
