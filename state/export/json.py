@@ -17,6 +17,11 @@ from state.run.limits import limits_of
 from state.run.records import SCHEMA_VERSION, Failure, Limits, Run, RunStatus, SaveResult, TrialRecord
 
 
+def pretty(document: object) -> bytes:
+    """A document as JSON that people can read, ending in a line end."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
 def to_json(run: Run) -> bytes:
     """The whole run: plan, environment, one object per method, and every trial."""
     document = {
@@ -37,7 +42,7 @@ def to_json(run: Run) -> bytes:
         "fastest": {operation: fastest(run, operation) for operation in OPERATIONS},
         "trials": run.records,
     }
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    return pretty(document)
 
 
 class _Version(msgspec.Struct):

@@ -12,7 +12,8 @@ from state.run.records import MemoryState, Run
 from tests.state.factories import run_of
 from tui.cli.history_report import print_entries
 from tui.text import method_rows, run_rows
-from tui.text.method_rows import ASCII, BLOCKS, Glyphs, Row
+from tui.text.glyphs import ASCII, BLOCKS, Glyphs
+from tui.text.method_rows import Row
 from tui.text.preview import preview
 
 TIMES = {("pytorch", operation): [1.0] * 3 for operation in ("save", "load")}

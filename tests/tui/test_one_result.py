@@ -33,7 +33,8 @@ from tests.state.factories import finished
 from tests.state.simulated import NOISES, TWO_STATE, sample
 from tui.text.charts import run_charts
 from tui.text.details import details
-from tui.text.method_rows import BLOCKS, Row, columns_for
+from tui.text.glyphs import BLOCKS
+from tui.text.method_rows import Row, columns_for
 from tui.text.next_step import hint
 from tui.text.why import why_lines
 from tui.widgets.chart import Chart
@@ -96,7 +97,8 @@ def test_medians_factors_and_verdicts_are_the_same_everywhere(run: Run) -> None:
         median_s, words = float(row["median_s"]), format_seconds(float(row["median_s"]))
         result = results[method]
         columns = {
-            c.heading: c.write(Row(method, "done", True, False, result), BLOCKS) for c in columns_for(400, BLOCKS)
+            c.heading: c.write(Row(method, "done", True, False, result), c.width, BLOCKS)
+            for c in columns_for(400, BLOCKS)
         }
         page = details(run, result).partition("SAVE" if operation == "save" else "LOAD")[2]
         assert cells[method][f"{operation} s"].split()[0] == words == columns[f"{operation} s"].split()[0]

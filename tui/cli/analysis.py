@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from state.errors import CkptTuiError, HistoryError, RequestError
+from state.export.json import pretty
 from state.units import parse_share
 from tui.cli.history import RUN_REFERENCE, opened_history
 from tui.cli.options import Parsed, make_plan, plan_options
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from state.run.records import Run
-    from tui.text.method_rows import Glyphs
+    from tui.text.glyphs import Glyphs
 
 _FILE_WIDTH: Final = 100
 #: Formats of `compare` that report the judgement of a gate.
@@ -214,7 +215,7 @@ def _console() -> "tuple[Console, Glyphs]":
     """Standard output, wide enough for every line where it has no width of its own, and the signs that it can show."""
     from rich.console import Console
 
-    from tui.text.method_rows import ASCII, BLOCKS
+    from tui.text.glyphs import ASCII, BLOCKS
 
     console = Console()
     if not console.is_terminal:
@@ -232,5 +233,5 @@ def _print(console: "Console", lines: list[Line]) -> int:
 
 def _print_json(document: object) -> int:
     with standard_output():
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+        sys.stdout.write(pretty(document).decode())
     return 0

@@ -3,11 +3,11 @@
 import sys
 from collections.abc import Sequence
 
-import msgspec
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from state.export.json import pretty
 from state.history.entry import Entry
 from tui.cli.report import standard_console
 from tui.text.run_words import memory_words, methods_words, model_words, state_words, storage_words, when
@@ -30,7 +30,7 @@ _COLUMNS = {
 def print_entries(entries: Sequence[Entry], output: str, *, search: str) -> None:
     """A table for people, or JSON with everything that is known of each run."""
     if output == "json":
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(entries), indent=2).decode() + "\n")
+        sys.stdout.write(pretty(entries).decode())
         return
     out = standard_console()
     if not entries:

@@ -16,6 +16,7 @@ from backends.methods.groups import groups
 from backends.methods.help_page import page, summary
 from backends.methods.registry import Entry, taken_names
 from state.errors import UnavailableError
+from state.export.json import pretty
 from state.method_names import expand_methods
 from state.optimizations import CELLS, FORMATS
 from tui.cli.output import json_format_option, standard_output
@@ -78,7 +79,7 @@ def _document(entry: Entry) -> dict[str, Any]:
 
 
 def _print_json(document: object) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+    sys.stdout.write(pretty(document).decode())
 
 
 def _print_list(entries: Mapping[str, Entry]) -> None:

@@ -45,8 +45,8 @@ from tui.history_thread import Keeper
 from tui.keys import DEFAULT_KEYS
 from tui.screens.explore import ExploreScreen
 from tui.screens.live import LiveScreen
+from tui.text.glyphs import ASCII, BLOCKS
 from tui.text.log_lines import narrate
-from tui.text.method_rows import ASCII, BLOCKS
 from tui.text.next_step import hint
 
 if TYPE_CHECKING:
@@ -118,6 +118,8 @@ class ExplorerCore(App[None]):
     @on(ExploreScreen.Filled)
     def _begin(self) -> None:
         """The screen stands: draw what is known, start the worker, and look for leftovers."""
+        if self._leaving.begun:  # somebody was quick, and nothing would end what begins now
+            return
         self._show()
         gc.freeze()
         gc.enable()

@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.keys import format_key
 
 from tui.keys import ACTIONS
-from tui.text.method_rows import Glyphs
+from tui.text.glyphs import Glyphs
 
 _PARAGRAPHS = (
     "Three switches make TensorStore fast or slow: concurrency (many file operations at a time), chunking (large "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from textual.app import App
+from textual.worker import Worker
 
 from state.errors import CkptTuiError, WorkerError
 from state.plan import Plan
@@ -43,6 +44,7 @@ class Steering:
         self._dispatch = dispatch
         self._stop_key = stop_key
         self._given = launcher
+        self._asking: Worker[None] | None = None
         self._is_stopping = False
         self._requests: asyncio.Queue[RunRequested] = asyncio.Queue()
         self._deaths = 0
@@ -105,7 +107,7 @@ class Steering:
     @property
     def is_asking(self) -> bool:
         """Whether the storage of a run that was asked for has still to answer."""
-        return any(task.group == _ASKING and not task.is_finished for task in self._app.workers)
+        return self._asking is not None and not self._asking.is_finished
 
     def run(self, plan: Plan, refuse: Callable[[CkptTuiError], None]) -> None:
         """Have a plan measured as soon as the worker is free, if its storage can take it.
@@ -114,7 +116,7 @@ class Steering:
             plan: What to measure.
             refuse: Called with the reason if it cannot be measured; that may take long to be known.
         """
-        self._app.run_worker(partial(self._ask_storage, plan, refuse), group=_ASKING)
+        self._asking = self._app.run_worker(partial(self._ask_storage, plan, refuse), group=_ASKING)
 
     async def _ask_storage(self, plan: Plan, refuse: Callable[[CkptTuiError], None]) -> None:
         waiting = self._app.set_timer(_WORD_S, partial(self._say, f"waiting for {plan.storage} to answer"))
@@ -133,8 +135,8 @@ class Steering:
 
     def stop(self) -> None:
         """Stop what was asked for, wherever it is; asked again, without waiting for what the worker has to delete."""
-        if self.is_asking:
-            self._app.workers.cancel_group(self._app, _ASKING)
+        if self._asking is not None and not self._asking.is_finished:
+            self._asking.cancel()
         elif not self._requests.empty():
             self._requests.get_nowait()
             self._dispatch(RunFinished(cancelled=True))
@@ -156,7 +158,8 @@ class Steering:
 
     async def close(self) -> None:
         """End the worker with everything that it started, and remove what it leaves; nothing begins any more."""
-        self._app.workers.cancel_group(self._app, _ASKING)
+        if self._asking is not None:
+            self._asking.cancel()
         await self._launcher.close()
 
 

@@ -26,7 +26,7 @@ from tui.history_thread import Keeper
 from tui.screens.ask import Ask
 from tui.screens.explore import MIN_COLUMNS, MIN_LINES, WIDE_COLUMNS
 from tui.screens.question import Question
-from tui.text.method_rows import Glyphs
+from tui.text.glyphs import Glyphs
 from tui.text.preview import preview
 from tui.text.run_rows import heading
 from tui.text.run_words import when

@@ -17,7 +17,7 @@ from state.live.explorer import Explorer, is_same_run
 from state.plan import CELL_NAMES
 from tui.keys import borrowed
 from tui.screens.live import LiveScreen
-from tui.text.method_rows import Glyphs
+from tui.text.glyphs import Glyphs
 from tui.text.styled import for_screen
 from tui.text.why import MEASURES, missing_line, why_lines
 from tui.widgets.live_strip import LiveStrip

@@ -2,10 +2,9 @@
 
 from collections.abc import Collection, Iterator
 
-import msgspec
-
 from state.analysis.results import MethodResult, OperationSummary
 from state.analysis.words import groups_words, memory_state_words, speedup_range
+from state.export.json import pretty
 from state.optimizations import BASELINE
 from state.plan import OPERATIONS
 from state.run.records import LoadResult, Run, SaveResult, TrialRecord
@@ -47,7 +46,7 @@ def _lines(run: Run, result: MethodResult) -> Iterator[str]:
     if result.spec is not None:
         yield ""
         yield "WHAT THE LIBRARY WAS TOLD"
-        specification = msgspec.json.format(msgspec.json.encode(result.spec), indent=2).decode()
+        specification = pretty(result.spec).decode()
         yield from (f"  {line}" for line in specification.splitlines())
 
 

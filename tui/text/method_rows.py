@@ -1,7 +1,7 @@
 """The table of methods: what each row knows, and how it is written into the columns that a width has room for."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from textual.content import Content
 
@@ -13,8 +13,8 @@ from state.optimizations import CELLS, FORMATS
 from state.plan import OPERATIONS, Operation
 from state.stats.intervals import half_width
 from state.units import format_bytes, format_rate, format_seconds
-
-RowState = Literal["idle", "queued", "running", "done", "failed", "cancelled"]
+from tui.text.columns import Column, cut, fitting
+from tui.text.glyphs import STATE_STYLES, Glyphs, RowState
 
 
 class Row(NamedTuple):
@@ -85,57 +85,11 @@ def _state(result: MethodResult | None) -> RowState:
     return "done"
 
 
-class Glyphs(NamedTuple):
-    """The signs of a terminal."""
-
-    states: dict[RowState, str]
-    chosen: str
-    left_out: str
-    on: str
-    off: str
-    full: str
-    empty: str
-    spread: str
-    ellipsis: str
-    estimate: str
-    to_left: str
-    to_right: str
-    step: str
-    write: str
-    read: str
-    baseline: str
-    partly: str
-    as_found: str
-
-
-BLOCKS: Final = Glyphs(
-    {"idle": " ", "queued": "·", "running": "▶", "done": "✓", "failed": "✗", "cancelled": "–"},
-    *("■", "□", "●", "·", "▇", "░", "±", "…", "≈", "◀", "▶", "│", "▲", "▼", "★", "◐", "○"),
-)
-ASCII: Final = Glyphs(
-    {"idle": " ", "queued": ".", "running": ">", "done": "v", "failed": "x", "cancelled": "-"},
-    *("[x]", "[ ]", "*", ".", "#", "-", "+-", "~", "~", "<", ">", "|", "w ", "r ", "*", "%", "o"),
-)
-STATE_STYLES: Final[dict[RowState, str]] = {
-    "idle": "$foreground 60%",
-    "queued": "$foreground 60%",
-    "running": "bold $primary",
-    "done": "$success",
-    "failed": "$error",
-    "cancelled": "$warning",
-}
-
 #: Of what cannot run here.
 _ABSENT: Final = "$foreground 40%"
+
+
 _METHOD_WIDTH: Final = 26
-
-
-class Column(NamedTuple):
-    """A column: its heading, its width, and what a row writes there."""
-
-    heading: str
-    width: int
-    write: Callable[[Row, Glyphs], str]
 
 
 def _time(operation: Operation, row: Row, glyphs: Glyphs) -> str:
@@ -169,66 +123,67 @@ def _rate(operation: Operation, row: Row) -> str:
     return format_rate(summary.rate_bytes_per_s) if summary is not None else ""
 
 
-def _switches(row: Row, glyphs: Glyphs) -> str:
+def _switches(row: Row, _room: int, glyphs: Glyphs) -> str:
     switches = CELLS.get(row.method) or FORMATS.get(row.method) or ()
     return " ".join(glyphs.on if on else glyphs.off for on in switches)
 
 
-def _size(row: Row, _: Glyphs) -> str:
+def _size(row: Row, *_: object) -> str:
     stored = row.result.stored_bytes if row.result is not None else None
     return format_bytes(stored) if stored is not None else ""
 
 
-def _files(row: Row, _: Glyphs) -> str:
+def _files(row: Row, *_: object) -> str:
     count = row.result.file_count if row.result is not None else None
     return f"{count:,}" if count is not None else ""
 
 
-def _limit(row: Row, _: Glyphs) -> str:
+def _limit(row: Row, *_: object) -> str:
     return limit_words(row.result).replace("% / ", "/") if row.result is not None else ""
 
 
-def _bound(row: Row, _: Glyphs) -> str:
+def _bound(row: Row, *_: object) -> str:
     return bound_words(row.result) if row.result is not None else ""
 
 
-def _rounds(row: Row, _: Glyphs) -> str:
+def _rounds(row: Row, *_: object) -> str:
     return str(row.result.rounds_done) if row.result is not None and row.result.rounds_done else ""
 
 
-def _memory(row: Row, _: Glyphs) -> str:
+def _memory(row: Row, *_: object) -> str:
     save = _summary(row, "save")
     return format_bytes(save.extra_rss_bytes) if save is not None and save.extra_rss_bytes is not None else ""
 
 
-_SAVE: Final = Column("save s", 13, lambda row, glyphs: _time("save", row, glyphs))
-_LOAD: Final = Column("load s", 13, lambda row, glyphs: _time("load", row, glyphs))
+_SAVE: Final[Column[Row]] = Column("save s", 13, lambda row, _, glyphs: _time("save", row, glyphs))
+
+
+_LOAD: Final[Column[Row]] = Column("load s", 13, lambda row, _, glyphs: _time("load", row, glyphs))
+
+
 #: The columns that follow, the dearest first, as far as there is room.
-_OPTIONAL: Final = (
-    Column("save x", 9, lambda row, glyphs: _factor("save", row, glyphs)),
-    Column("load x", 9, lambda row, glyphs: _factor("load", row, glyphs)),
+_OPTIONAL: Final[tuple[Column[Row], ...]] = (
+    Column("save x", 9, lambda row, _, glyphs: _factor("save", row, glyphs)),
+    Column("load x", 9, lambda row, _, glyphs: _factor("load", row, glyphs)),
     Column("of limit", 9, _limit),
     Column("size", 9, _size),
     Column("c k z", 6, _switches),
     Column("rounds", 7, _rounds),
     Column("files", 8, _files),
     Column("bound by", 20, _bound),
-    Column("save rate", 11, lambda row, _: _rate("save", row)),
-    Column("load rate", 11, lambda row, _: _rate("load", row)),
+    Column("save rate", 11, lambda row, *_: _rate("save", row)),
+    Column("load rate", 11, lambda row, *_: _rate("load", row)),
     Column("save mem", 9, _memory),
-    Column("from run", 21, lambda row, _: row.other_run),
+    Column("from run", 21, lambda row, *_: row.other_run),
 )
 
 
-def columns_for(width: int, glyphs: Glyphs) -> tuple[Column, ...]:
+def columns_for(width: int, glyphs: Glyphs) -> tuple[Column[Row], ...]:
     """The columns that fit beside the name, in the order in which they stand."""
-    chosen = [_SAVE, _LOAD]
-    left = width - len(_front(glyphs)) - _METHOD_WIDTH - sum(column.width for column in chosen)
-    for column in _OPTIONAL:
-        if column.width > left:
-            break
-        chosen.append(column)
-        left -= column.width
+    room = width - len(_front(glyphs)) - _METHOD_WIDTH
+    times = (_SAVE, _LOAD)
+    optional, _ = fitting(_OPTIONAL, room - sum(column.width for column in times))
+    chosen = (*times, *optional)
     switches = [column for column in chosen if column.write is _switches]
     return (*switches, *(column for column in chosen if column not in switches))
 
@@ -250,11 +205,13 @@ def line(row: Row, width: int, glyphs: Glyphs) -> Content:
     A method without figures says instead what became of it.
     """
     style = STATE_STYLES[row.state]
-    name = row.method if len(row.method) <= _METHOD_WIDTH else f"{row.method[: _METHOD_WIDTH - 1]}{glyphs.ellipsis}"
     return Content.assemble(
         (f"{glyphs.chosen if row.chosen else glyphs.left_out} ", "$primary" if row.chosen else "$foreground 40%"),
         *_signs(row, glyphs, style),
-        (f"{name:<{_METHOD_WIDTH}}", "bold $accent" if row.is_cell else _ABSENT if row.missing else "$foreground"),
+        (
+            f"{cut(row.method, _METHOD_WIDTH, glyphs):<{_METHOD_WIDTH}}",
+            "bold $accent" if row.is_cell else _ABSENT if row.missing else "$foreground",
+        ),
         *_cells(row, width - len(_front(glyphs)) - _METHOD_WIDTH, width, glyphs, style),
     )
 
@@ -267,20 +224,20 @@ def _signs(row: Row, glyphs: Glyphs, style: str) -> Sequence[tuple[str, str]]:
     return ((state, style), (memory, "$warning")) if memory else ((f"{state} ", style),)
 
 
-def _cut(words: str, room: int, glyphs: Glyphs) -> str:
-    words = " ".join(words.split())
-    return f" {words if len(words) < room else words[: max(0, room - 2)] + glyphs.ellipsis}"
+def _sentence(words: str, room: int, glyphs: Glyphs) -> str:
+    """In one line, with a blank on either side."""
+    return f" {cut(' '.join(words.split()), room - 1, glyphs)}"
 
 
 def _cells(row: Row, room: int, width: int, glyphs: Glyphs, style: str) -> Sequence[tuple[str, str]]:
     columns = columns_for(width, glyphs)
     if row.state == "failed" and row.result is not None:
-        return ((_cut(f"failed: {row.result.error}  (enter: why)", room, glyphs), style),)
+        return ((_sentence(f"failed: {row.result.error}  (enter: why)", room, glyphs), style),)
     if row.missing and row.result is None:
-        return ((_cut(f"needs {row.missing}  (enter: how)", room, glyphs), _ABSENT),)
+        return ((_sentence(f"needs {row.missing}  (enter: how)", room, glyphs), _ABSENT),)
     parts = []
     for column in columns:
-        text = column.write(row, glyphs)
+        text = column.write(row, column.width, glyphs)
         if not text and column is _SAVE and row.state in ("queued", "cancelled"):
             text = "stopped" if row.state == "cancelled" else "queued"
         live = row.state == "running" and column.heading == f"{row.operation} s"

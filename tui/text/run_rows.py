@@ -1,30 +1,22 @@
 """The list of kept runs: how each is written into the columns that a width has room for."""
 
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from textual.content import Content
 
 from state.history.entry import Entry
 from state.units import format_bytes
-from tui.text.method_rows import STATE_STYLES, Glyphs, RowState
+from tui.text.columns import Column, cut, fitting
+from tui.text.glyphs import STATE_STYLES, Glyphs, RowState
 from tui.text.run_words import memory_words, methods_words, model_name, state_words, when
 
 _MIN_NAME: Final = 21
 
 
-class Column(NamedTuple):
-    """A column: its heading, its width with the gap before the next, and what an entry writes into a given room."""
-
-    heading: str
-    width: int
-    write: Callable[[Entry, int, Glyphs], str]
-
-
 def _model(entry: Entry, room: int, glyphs: Glyphs) -> str:
     """Its name as far as there is room beside its size."""
     size = f" {format_bytes(entry.model_bytes)}" if entry.model_bytes is not None else ""
-    return _cut(model_name(entry), room - len(size), glyphs) + size
+    return cut(model_name(entry), room - len(size), glyphs) + size
 
 
 def _storage(entry: Entry, room: int, glyphs: Glyphs) -> str:
@@ -44,11 +36,15 @@ def _state(entry: Entry) -> RowState:
     return "done" if entry.status == "finished" else "cancelled"
 
 
-_MODEL: Final = Column("model", 17, _model)
-_TRIALS: Final = Column("trials", 18, lambda entry, _, glyphs: f"{glyphs.states[_state(entry)]} {state_words(entry)}")
-_STORAGE: Final = Column("storage", 18, _storage)
+def _trials(entry: Entry, _room: int, glyphs: Glyphs) -> str:
+    return f"{glyphs.states[_state(entry)]} {state_words(entry)}"
+
+
+_MODEL: Final[Column[Entry]] = Column("model", 17, _model)
+_TRIALS: Final[Column[Entry]] = Column("trials", 18, _trials)
+_STORAGE: Final[Column[Entry]] = Column("storage", 18, _storage)
 #: What follows on these, the dearest first, as far as there is room.
-_OPTIONAL: Final = (
+_OPTIONAL: Final[tuple[Column[Entry], ...]] = (
     Column("when", 17, lambda entry, *_: when(entry)),
     Column("methods", 9, lambda entry, *_: methods_words(entry)),
     _STORAGE,
@@ -60,15 +56,11 @@ _OPTIONAL: Final = (
 _GROWING: Final = {"model": 8, "storage": 30}
 
 
-def columns_for(width: int, glyphs: Glyphs) -> tuple[tuple[Column, ...], int]:
+def columns_for(width: int, glyphs: Glyphs) -> tuple[tuple[Column[Entry], ...], int]:
     """The columns that fit, and the width that is left for the name before them."""
     chosen = [_MODEL, _TRIALS]
-    left = width - _front(glyphs) - _MIN_NAME - sum(column.width for column in chosen)
-    for column in _OPTIONAL:
-        if column.width > left:
-            break
-        chosen.append(column)
-        left -= column.width
+    optional, left = fitting(_OPTIONAL, width - _front(glyphs) - _MIN_NAME - sum(column.width for column in chosen))
+    chosen += optional
     for number, column in enumerate(chosen):
         more = max(0, min(left, _GROWING.get(column.heading, 0)))
         chosen[number] = column._replace(width=column.width + more)
@@ -112,8 +104,4 @@ def _signs(entry: Entry, glyphs: Glyphs) -> tuple[tuple[str, str], ...]:
 
 
 def _cell(text: str, width: int, glyphs: Glyphs) -> str:
-    return f"{_cut(text, width - 1, glyphs):<{width}}"
-
-
-def _cut(text: str, width: int, glyphs: Glyphs) -> str:
-    return text if len(text) <= width else f"{text[: max(0, width - 1)]}{glyphs.ellipsis}"
+    return f"{cut(text, width - 1, glyphs):<{width}}"

@@ -9,7 +9,7 @@ from state.live.explorer import Explorer
 from state.run.limits import limits_of
 from state.run.records import Limits, Run
 from state.units import format_bytes, format_rate, size_argument
-from tui.text.method_rows import Glyphs
+from tui.text.glyphs import Glyphs
 
 
 def title_words(explorer: Explorer, where: str, glyphs: Glyphs) -> str:

@@ -11,7 +11,7 @@ from state.plan import Plan
 from state.stats.intervals import Estimate
 from state.units import format_bytes, format_seconds, size_argument
 from tui.text.change_words import change_words
-from tui.text.method_rows import Glyphs
+from tui.text.glyphs import Glyphs
 from tui.text.styled import Line, Meaning, Piece
 
 MEASURES: Final[dict[Measure, str]] = {"save": "Save time", "load": "Load time", "size": "Size on disk"}

@@ -2,12 +2,12 @@
 
 from textual import events
 from textual.message import Message
-from textual.widgets import OptionList
 
-from tui.text.method_rows import Glyphs
+from tui.text.glyphs import Glyphs
+from tui.widgets.line_list import LineList
 
 
-class LineTable(OptionList):
+class LineTable(LineList):
     """A list without a frame of its own, whose lines are written anew when there is more or less room.
 
     Args:

@@ -9,7 +9,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
-from tui.text.method_rows import Glyphs, Row, heading
+from tui.text.glyphs import Glyphs
+from tui.text.method_rows import Row, heading
 from tui.widgets.method_table import MethodTable
 from tui.widgets.pane import Pane
 

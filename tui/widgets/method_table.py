@@ -4,7 +4,8 @@ from textual import events
 from textual.message import Message
 from textual.widgets.option_list import Option
 
-from tui.text.method_rows import Glyphs, Row, line
+from tui.text.glyphs import Glyphs
+from tui.text.method_rows import Row, line
 from tui.widgets.line_table import LineTable
 
 

@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.widgets.option_list import Option
 
 from state.history.entry import Entry
-from tui.text.method_rows import Glyphs
+from tui.text.glyphs import Glyphs
 from tui.text.run_rows import line
 from tui.widgets.line_table import LineTable
 

@@ -8,6 +8,7 @@ from textual.widgets import OptionList
 
 from state.options import FORM_SECTIONS, Option
 from state.plan import OPTIONS, Plan
+from tui.widgets.line_list import LineList
 
 #: The options of the pane, in the order of the form.
 _SHOWN: Final[tuple[Option, ...]] = tuple(
@@ -18,7 +19,7 @@ _SHOWN: Final[tuple[Option, ...]] = tuple(
 )
 
 
-class SetupList(OptionList):
+class SetupList(LineList):
     """Lists the setup; a line that is chosen asks for its change."""
 
     class Chosen(Message):

@@ -31,7 +31,7 @@ from tui.screens.export import Export
 from tui.screens.history import HistoryScreen
 from tui.screens.question import Question
 from tui.screens.text import TextPage
-from tui.text.method_rows import ASCII, BLOCKS
+from tui.text.glyphs import ASCII, BLOCKS
 from tui.text.preview import preview
 from tui.text.run_rows import columns_for, heading, line
 from tui.widgets.run_table import RunTable

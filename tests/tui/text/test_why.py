@@ -10,7 +10,7 @@ from state.plan import CELL_NAMES, Plan
 from state.run.records import Run
 from tests.state.factories import run_of
 from tests.state.simulated import NOISES, cells
-from tui.text.method_rows import ASCII, BLOCKS, Glyphs
+from tui.text.glyphs import ASCII, BLOCKS, Glyphs
 from tui.text.styled import for_output, for_screen
 from tui.text.why import missing_line, why_lines
 
