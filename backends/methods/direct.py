@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from backends.methods.base import Capabilities, Method
+from backends.methods.entries import method
 from backends.methods.part_times import PartTimes
 from backends.methods.safetensors.header import (
     LENGTH_BYTES,
@@ -53,6 +54,7 @@ _LARGEST_ITEM_BYTES: Final = 8
 GPU_BLOCKS: Final = Pattern(8 * MIB, 8)
 
 
+@method("direct", "safetensors past the page cache, in large blocks", "PyTorch")
 class Direct(Method):
     """Safetensors, written and read past the page cache in large aligned blocks.
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from state.method_names import NAMED
+from state.plan import CELL_NAMES, SIX
 
 if TYPE_CHECKING:
-    from backends.methods.registry import Entry
+    from backends.methods.entries import Entry
 
 #: The first to try for a training code: of every library the way that promises most, not what was measured here.
 FASTEST: Final = (
@@ -19,6 +20,15 @@ FASTEST: Final = (
     "ocdbt",
     "jax",
     "orbax",
+)
+#: The order in which people see our own methods; one that is not here stands behind its family.
+_ORDER: Final = (
+    *SIX,
+    *CELL_NAMES,
+    *("pytorch", "pytorch-tuned", "pytorch-mmap", "safetensors", "safetensors-pread"),
+    *("dcp", "dcp-upstream", "dcp-async", "dcp-safetensors", "direct"),
+    *("zarr3", "zarr3+compression", "zarr3-sharded", "zarr3-sharded+compression", "ocdbt", "ocdbt+compression"),
+    *("jax", "orbax", "orbax-async"),
 )
 _FAMILIES: Final = {"pytorch-family": "PyTorch", "tensorstore-family": "TensorStore", "jax-family": "JAX"}
 #: Group -> what it is, in the order in which people see them.
@@ -44,3 +54,10 @@ def groups(entries: "Mapping[str, Entry]") -> dict[str, tuple[str, ...]]:
     for group, family in _FAMILIES.items():
         members[group] = tuple(name for name, entry in ready.items() if entry.family == family)
     return {group: tuple(name for name in members[group] if name in ready) for group in GROUPS}
+
+
+def place(name: str, family: str) -> tuple[int, int]:
+    """Where a method of ours stands among all, as a key to sort by."""
+    families = list(_FAMILIES.values())
+    known = name in _ORDER
+    return (0 if known else 1), (_ORDER.index(name) if known else families.index(family) if family in families else 9)

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from backends.methods.registry import OURS, Entry
+from backends.methods.entries import OURS, Entry
 
 #: What a help page answers, in this order.
 SECTIONS: Final = ("In your code", "What it does", "Defaults", "Fidelity", "Sources")

@@ -10,11 +10,10 @@ import importlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from backends.methods.groups import GROUPS
+from backends.methods.entries import Entry, declared_entries
+from backends.methods.groups import GROUPS, place
 from state.errors import UnavailableError
 from state.optimizations import CELLS
 from state.plan import LIMIT, SIX, Plan
@@ -23,143 +22,14 @@ if TYPE_CHECKING:
     from backends.methods.base import Method
 
 GROUP: Final = "ckpt_tui.methods"
-#: The distribution that our own methods come from.
-OURS: Final = "ckpt-tui"
-#: Whose library does the work, or who uses it: what people who look for a method begin with.
-Family = Literal["PyTorch", "TensorStore", "JAX", "other"]
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """A method that can be asked for.
-
-    Attributes:
-        name: Its name.
-        target: ``module:Class``.
-        summary: What it does, in half a sentence.
-        family: Where it belongs.
-        requires: Modules that must be importable.
-        install: What pip is to be given if they are not.
-        provider: The distribution that it comes from.
-    """
-
-    name: str
-    target: str
-    summary: str
-    family: Family = "other"
-    requires: tuple[str, ...] = ()
-    install: str = ""
-    provider: str = OURS
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """What cannot be imported of what it requires."""
-        return tuple(module for module in self.requires if not _is_there(module))
-
-    @property
-    def unavailable(self) -> str | None:
-        """Why it cannot run here, or None."""
-        missing = self.missing
-        if not missing:
-            return None
-        return f"needs the package {', '.join(missing)}" + (f": pip install '{self.install}'" if self.install else "")
-
-
-def _is_there(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of ``a.b``, not even ``a``
-        return False
-
-
 _CELLS: Final = tuple(
     Entry(name, "backends.methods.tensorstore.zarr2:TensorStore", str(Plan().optimizations(name)), "TensorStore")
     for name in CELLS
 )
-_FORMAT_CLASSES: Final = {
-    "zarr3": ("backends.methods.tensorstore.zarr3:Zarr3", "zarr version 3"),
-    "zarr3-sharded": ("backends.methods.tensorstore.zarr3:ShardedZarr3", "zarr version 3, several chunks in a file"),
-    "ocdbt": ("backends.methods.tensorstore.ocdbt:Ocdbt", "zarr version 3 in one OCDBT database"),
+_OWN: Final = {
+    entry.name: entry
+    for entry in sorted((*_CELLS, *declared_entries()), key=lambda entry: place(entry.name, entry.family))
 }
-_FORMATS: Final = tuple(
-    Entry(f"{name}{suffix}", target, f"{summary}{extra}", "TensorStore")
-    for name, (target, summary) in _FORMAT_CLASSES.items()
-    for suffix, extra in (("", ""), ("+compression", ", compressed"))
-)
-_PYTORCH: Final = (
-    Entry(
-        "pytorch", "backends.methods.pytorch.torch_save:PyTorch", "torch.save and torch.load: one zip file", "PyTorch"
-    ),
-    Entry(
-        "pytorch-tuned",
-        "backends.methods.pytorch.torch_save:TunedPyTorch",
-        "torch.save without checksums, aligned",
-        "PyTorch",
-    ),
-    Entry(
-        "pytorch-mmap",
-        "backends.methods.pytorch.torch_save:MappedPyTorch",
-        "torch.load(mmap=True), read through",
-        "PyTorch",
-    ),
-    Entry(
-        "safetensors",
-        "backends.methods.safetensors.save_file:Safetensors",
-        "one mapped file, read through",
-        "PyTorch",
-        requires=("safetensors",),
-    ),
-    Entry(
-        "safetensors-pread",
-        "backends.methods.safetensors.save_file:ReadSafetensors",
-        "one file, read with pread",
-        "PyTorch",
-        requires=("safetensors",),
-    ),
-    Entry("dcp", "backends.methods.pytorch.dcp:DCP", "distributed checkpoint, two threads a core", "PyTorch"),
-    Entry(
-        "dcp-upstream", "backends.methods.pytorch.dcp:DCP", "distributed checkpoint by upstream's one thread", "PyTorch"
-    ),
-    Entry(
-        "dcp-async",
-        "backends.methods.pytorch.dcp:AsynchronousDCP",
-        "distributed checkpoint, in the background",
-        "PyTorch",
-    ),
-    Entry(
-        "dcp-safetensors",
-        "backends.methods.pytorch.dcp_safetensors:SafetensorsDCP",
-        "distributed checkpoint into a file that Hugging Face readers know",
-        "PyTorch",
-        requires=("safetensors",),
-    ),
-    Entry("direct", "backends.methods.direct:Direct", "safetensors past the page cache, in large blocks", "PyTorch"),
-)
-_JAX: Final = (
-    Entry(
-        "jax",
-        "backends.methods.jax.serialization:JAX",
-        "JAX's own array serialization: zarr 3 in one store",
-        "JAX",
-        requires=("tensorstore", "flatbuffers"),
-    ),
-    Entry(
-        "orbax",
-        "backends.methods.jax.orbax:Orbax",
-        "Orbax with its defaults: zarr 3 and zstd in one store",
-        "JAX",
-        requires=("orbax.checkpoint", "tensorstore"),
-        install="ckpt-tui[orbax]",
-    ),
-    Entry(
-        "orbax-async",
-        "backends.methods.jax.orbax:AsynchronousOrbax",
-        "Orbax, in the background",
-        "JAX",
-        requires=("orbax.checkpoint", "tensorstore"),
-        install="ckpt-tui[orbax]",
-    ),
-)
-_OWN: Final = {entry.name: entry for entry in (*_CELLS, *_PYTORCH, *_FORMATS, *_JAX)}
 _TAKEN: Final = frozenset({*_OWN, *GROUPS, LIMIT})
 
 

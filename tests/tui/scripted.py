@@ -11,7 +11,7 @@ import msgspec
 from textual.pilot import Pilot
 
 from backends.methods import registry
-from backends.methods.registry import Entry
+from backends.methods.entries import Entry
 from backends.process.launcher import Launcher
 from state.plan import LIMIT, SIX, Plan
 from state.run.environment import Environment, FileSystem

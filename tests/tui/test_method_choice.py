@@ -6,7 +6,7 @@ import pytest
 from textual.widgets import Static
 
 from backends.methods import registry
-from backends.methods.registry import Entry
+from backends.methods.entries import Entry
 from tests.tui.scripted import METHODS, explorer, opened
 from tui.explorer.app import ExplorerApp
 from tui.screens.presets import Presets

@@ -8,7 +8,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from backends.methods import registry
-from backends.methods.registry import Entry, Family
+from backends.methods.entries import Entry, Family
 from state.run.environment import FileSystem
 from state.run.events import RunInterrupted, RunRefused
 from state.run.records import Failure

@@ -12,9 +12,10 @@ from rich.table import Table
 
 from backends.methods import registry
 from backends.methods.capabilities import Ability, ability
+from backends.methods.entries import Entry
 from backends.methods.groups import groups
 from backends.methods.help_page import page, summary
-from backends.methods.registry import Entry, taken_names
+from backends.methods.registry import taken_names
 from state.errors import UnavailableError
 from state.export.json import pretty
 from state.method_names import expand_methods

@@ -12,7 +12,7 @@ from state.options import Option
 from state.plan import OPTIONS, Plan
 
 if TYPE_CHECKING:
-    from backends.methods.registry import Entry
+    from backends.methods.entries import Entry
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

@@ -13,7 +13,7 @@ from tui.cli.options import check_model, make_plan
 from tui.keys import DEFAULT_KEYS, is_key
 
 if TYPE_CHECKING:
-    from backends.methods.registry import Entry
+    from backends.methods.entries import Entry
 
 
 def to_explore(context: click.Context, options: dict[str, Any]) -> "tuple[Plan, Mapping[str, Entry], Settings]":

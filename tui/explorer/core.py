@@ -50,7 +50,7 @@ from tui.text.log_lines import narrate
 from tui.text.next_step import hint
 
 if TYPE_CHECKING:
-    from backends.methods.registry import Entry
+    from backends.methods.entries import Entry
     from backends.process.launcher import Launcher
     from tui.screens.question import Question
 

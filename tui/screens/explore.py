@@ -27,7 +27,7 @@ from tui.widgets.live_strip import LiveStrip
 from tui.widgets.pane import Pane
 
 if TYPE_CHECKING:
-    from backends.methods.registry import Entry
+    from backends.methods.entries import Entry
     from tui.widgets.method_search import MethodSearch
     from tui.widgets.method_table import MethodTable
     from tui.widgets.setup_list import SetupList

@@ -12,6 +12,7 @@ from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from backends.methods.groups import GROUPS
+from tui.widgets.line_list import LineList
 
 
 class Presets(ModalScreen[str | None]):
@@ -32,7 +33,7 @@ class Presets(ModalScreen[str | None]):
         with Vertical(classes="box large") as box:
             box.border_title = "Presets"
             box.border_subtitle = "enter selects exactly these · escape leave as it was"
-            yield OptionList(
+            yield LineList(
                 *(Option(self._words(name), id=name, disabled=not self._groups[name]) for name in self._groups),
                 id="presets",
             )

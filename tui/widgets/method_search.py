@@ -15,7 +15,7 @@ from tui.widgets.method_table import MethodTable
 from tui.widgets.pane import Pane
 
 if TYPE_CHECKING:
-    from backends.methods.registry import Entry
+    from backends.methods.entries import Entry
 
 
 def matches(entry: "Entry", search: str) -> bool:

@@ -11,6 +11,7 @@ import torch
 from orbax.checkpoint.experimental import v1 as ocp
 
 from backends.methods.base import AsynchronousMethod
+from backends.methods.entries import method
 from backends.methods.jax.arrays import JAXMethod, sharding_on, to_jax, to_torch
 from backends.methods.jax.leaves import Leaf, Leaves
 from backends.tensors import StateDict, numpy_dtype
@@ -22,6 +23,13 @@ FOLDER_NAME: Final = "checkpoint"
 _IN_FLIGHT_BYTES: Final = 128 * MIB
 
 
+@method(
+    "orbax",
+    "Orbax with its defaults: zarr 3 and zstd in one store",
+    "JAX",
+    requires=("orbax.checkpoint", "tensorstore"),
+    install="ckpt-tui[orbax]",
+)
 class Orbax(JAXMethod):
     """A dictionary of JAX arrays, by `save` and `load` of Orbax.
 
@@ -102,6 +110,13 @@ class Orbax(JAXMethod):
         return leaves.with_ties({name: tensor(leaf) for name, leaf in leaves.leaves.items()})
 
 
+@method(
+    "orbax-async",
+    "Orbax, in the background",
+    "JAX",
+    requires=("orbax.checkpoint", "tensorstore"),
+    install="ckpt-tui[orbax]",
+)
 class AsynchronousOrbax(Orbax, AsynchronousMethod):
     """A dictionary of JAX arrays in the background, by `save_async` of Orbax.
 

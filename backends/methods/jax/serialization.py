@@ -10,6 +10,7 @@ import tensorstore as ts
 import torch
 from jax.experimental.array_serialization import pytree_serialization, tensorstore_impl
 
+from backends.methods.entries import method
 from backends.methods.jax.arrays import JAXMethod, sharding_on, to_jax, to_torch
 from backends.methods.jax.leaves import Leaves
 from backends.tensors import StateDict
@@ -24,6 +25,7 @@ _CONTEXT: Final = {
 }
 
 
+@method("jax", "JAX's own array serialization: zarr 3 in one store", "JAX", requires=("tensorstore", "flatbuffers"))
 class JAX(JAXMethod):
     """A dictionary of JAX arrays, by `save` and `load` of `jax.experimental.array_serialization`.
 

@@ -15,6 +15,7 @@ from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from torch.distributed.checkpoint.storage import StorageReader
 
 from backends.methods.base import AsynchronousMethod, Capabilities, Method
+from backends.methods.entries import method
 from backends.methods.safetensors.names import pack, unpack
 from backends.process.machine_info import usable_cores
 from backends.storage.folder import sync_path
@@ -32,6 +33,8 @@ _THREADS_PER_CORE: Final = 2
 _MAX_THREADS: Final = 16
 
 
+@method("dcp", "distributed checkpoint, two threads a core", "PyTorch")
+@method("dcp-upstream", "distributed checkpoint by upstream's one thread", "PyTorch")
 class DCP(Method):
     """Distributed checkpoint, by `torch.distributed.checkpoint.save` and `load` on one process.
 
@@ -108,6 +111,7 @@ class DCP(Method):
         return dcp.FileSystemWriter(folder, sync_files=durable, thread_count=self._threads)
 
 
+@method("dcp-async", "distributed checkpoint, in the background", "PyTorch")
 class AsynchronousDCP(DCP, AsynchronousMethod):
     """Distributed checkpoint in the background, by `torch.distributed.checkpoint.async_save`.
 

@@ -7,6 +7,7 @@ import torch
 import torch.distributed.checkpoint as dcp
 
 from backends.methods.base import Capabilities, Method
+from backends.methods.entries import method
 from backends.methods.pytorch.dcp import load_in_place, ordinary_errors, pack_names
 from backends.methods.safetensors.names import DTYPES
 from backends.methods.safetensors.shards import INDEX_NAME
@@ -18,6 +19,12 @@ from state.plan import Plan
 _UNREADABLE: Final = frozenset({"float8_e8m0fnu"})
 
 
+@method(
+    "dcp-safetensors",
+    "distributed checkpoint into a file that Hugging Face readers know",
+    "PyTorch",
+    requires=("safetensors",),
+)
 class SafetensorsDCP(Method):
     """Distributed checkpoint by `HuggingFaceStorageWriter`: safetensors files from training that uses DCP.
 

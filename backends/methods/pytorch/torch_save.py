@@ -7,6 +7,7 @@ import torch
 from torch.utils.serialization import config
 
 from backends.methods.base import Capabilities, Method
+from backends.methods.entries import method
 from backends.methods.pytorch.mapped import read_through
 from backends.nested import flatten, nest
 from backends.tensors import StateDict
@@ -17,6 +18,7 @@ FILE_NAME: Final = "checkpoint.pt"
 _ALIGNMENT_BYTES: Final = 4096
 
 
+@method("pytorch", "torch.save and torch.load: one zip file", "PyTorch")
 class PyTorch(Method):
     """A state dict as one zip file, by `torch.save` and `torch.load` as most training code calls them.
 
@@ -66,6 +68,7 @@ class PyTorch(Method):
         return state
 
 
+@method("pytorch-tuned", "torch.save without checksums, aligned", "PyTorch")
 class TunedPyTorch(PyTorch):
     """`torch.save` with the settings of its own that make it faster; `torch.load` reads the file as any other.
 
@@ -122,6 +125,7 @@ class TunedPyTorch(PyTorch):
             super().save(state, folder, durable=durable)
 
 
+@method("pytorch-mmap", "torch.load(mmap=True), read through", "PyTorch")
 class MappedPyTorch(PyTorch):
     """`torch.load(mmap=True)`, and then every byte read.
 

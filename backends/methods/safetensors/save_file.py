@@ -8,6 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from backends.methods.base import Capabilities, Method
+from backends.methods.entries import method
 from backends.methods.pytorch.mapped import read_through
 from backends.methods.safetensors.names import DTYPES, pack, unpack
 from backends.methods.safetensors.shards import FILE_NAME
@@ -15,6 +16,7 @@ from backends.tensors import StateDict
 from state.plan import Plan
 
 
+@method("safetensors", "one mapped file, read through", "PyTorch", requires=("safetensors",))
 class Safetensors(Method):
     """One safetensors file, by `save_file` and `load_file`, and then every byte read.
 
@@ -77,6 +79,7 @@ class Safetensors(Method):
         return unpack(tensors, metadata)
 
 
+@method("safetensors-pread", "one file, read with pread", "PyTorch", requires=("safetensors",))
 class ReadSafetensors(Safetensors):
     """One safetensors file, read with `pread(2)` instead of mapped.
 

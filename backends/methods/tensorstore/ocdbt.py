@@ -3,9 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from backends.methods.entries import method
 from backends.methods.tensorstore.zarr3 import Zarr3
 
 
+@method("ocdbt", "zarr version 3 in one OCDBT database", "TensorStore")
+@method("ocdbt+compression", "zarr version 3 in one OCDBT database, compressed", "TensorStore")
 class Ocdbt(Zarr3):
     """One zarr version 3 array per tensor, all in one OCDBT database.
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Final
 
+from backends.methods.entries import method
 from backends.methods.tensorstore.family import ArrayMethod
 from state.chunks import large_chunk_shape
 from state.optimizations import Codec
@@ -24,6 +25,8 @@ def codecs(codec: Codec | None) -> list[dict[str, Any]]:
     return [_LITTLE_ENDIAN, {"name": "blosc", "configuration": blosc}]
 
 
+@method("zarr3", "zarr version 3", "TensorStore")
+@method("zarr3+compression", "zarr version 3, compressed", "TensorStore")
 class Zarr3(ArrayMethod):
     """One zarr version 3 array per tensor, a file for every chunk.
 
@@ -96,6 +99,8 @@ class Zarr3(ArrayMethod):
         return codecs(self._optimizations.codec)
 
 
+@method("zarr3-sharded", "zarr version 3, several chunks in a file", "TensorStore")
+@method("zarr3-sharded+compression", "zarr version 3, several chunks in a file, compressed", "TensorStore")
 class ShardedZarr3(Zarr3):
     """One zarr version 3 array per tensor; each file is a shard, which holds several chunks and an index of them.
 

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from backends.methods.capabilities import Ability, ability
+from backends.methods.entries import Entry
 from backends.methods.help_page import SECTIONS, docstring, page, summary
-from backends.methods.registry import Entry, entries
+from backends.methods.registry import entries
 from state.errors import UnavailableError
 from tests.backends.samples import folder_on_disk
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from backends.methods import registry
+from backends.methods.entries import Entry
 from backends.methods.help_page import SECTIONS, docstring, sections
 from backends.methods.pytorch.torch_save import PyTorch
-from backends.methods.registry import Entry, create, entries
+from backends.methods.registry import create, entries
 from backends.methods.tensorstore.zarr2 import TensorStore
 from state.errors import UnavailableError
 from state.optimizations import CELLS
