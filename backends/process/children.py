@@ -100,10 +100,10 @@ def _write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def end_with_parent(number: signal.Signals) -> None:
-    """Let the kernel send this process a signal when its parent dies (Linux only; see prctl(2))."""
+def end_with_parent(number: signal.Signals | None) -> None:
+    """Let the kernel send this process a signal when its parent dies, or none (Linux only; see prctl(2))."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number or 0)
 
 
 def _die_with(parent_pid: int) -> None:

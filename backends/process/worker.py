@@ -9,6 +9,7 @@ The end of standard input means that whoever started it is gone: the trial is ki
 
 import os
 import select
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -229,7 +230,10 @@ def main() -> None:
     """Serve as the arguments say."""
     start_s = time.perf_counter()
     worker = Worker(int(sys.argv[1]), Path(sys.argv[2]))
+    # Imports take seconds, in which nobody hears that standard input has ended; and there is nothing to clean up yet.
+    children.end_with_parent(signal.SIGKILL)
     import_libraries()
+    children.end_with_parent(None)
     worker.emit(WorkerReady(PROTOCOL_VERSION, os.getpid(), time.perf_counter() - start_s))
     if not select.select([sys.stdin], [], [], 0.05)[0]:
         import transformers.models.llama.modeling_llama  # noqa: F401 - nobody waits, so get ahead of presets

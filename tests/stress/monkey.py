@@ -49,6 +49,8 @@ _SIGNALS: Final = (signal.SIGWINCH, signal.SIGCONT, signal.SIGSTOP, signal.SIGTS
 _ENDS: Final = ("q", "q", "q", "INT", "TERM", "HUP", "closed", "KILL")
 #: What is started anew after the monkey has left by itself.
 _MOST_SECONDS_TO_LEAVE: Final = 20.0
+#: Under load, what was typed so long ago may be answered now.
+_LAST_KEYS: Final = 12
 
 
 @dataclass
@@ -213,7 +215,9 @@ class _Player:
     def _leave(self, how: str) -> None:
         self._note(f"end: {how}")
         self._see()
-        was_there = self._terminal.process.isalive()  # or it was left by what was typed
+        # Or it was left by what was typed, or is just being left because of that.
+        typed = "".join(self._game.did[-_LAST_KEYS:])
+        was_there = self._terminal.process.isalive() and "q" not in typed and "\\x11" not in typed
         if how == "q":
             self._answers()
             self._send("\x11")
@@ -280,7 +284,8 @@ class _Player:
         ended = self._terminal.process.exitstatus
         status = -self._terminal.process.signalstatus if ended is None else ended
         # Typed while it is suspended, ctrl+c is no key: without a shell, the terminal sends a signal.
-        possible = (expected,) if was_there else (0, 130, -signal.SIGINT)
+        by_default = -signal.Signals[f"SIG{how}"] if f"SIG{how}" in signal.Signals.__members__ else expected
+        possible = (expected,) if was_there else (expected, by_default, 0, 130, -signal.SIGINT)
         assert status in possible, f"status {status} after {how}"
         if how not in ("HUP", "KILL"):  # it leads its session here: no terminal is left to whoever tidies up
             assert_terminal_restored(self._terminal)

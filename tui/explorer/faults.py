@@ -4,7 +4,10 @@ import contextlib
 import traceback
 from pathlib import Path
 
+from textual.app import ScreenError
 from textual.command import CommandPalette
+from textual.css.query import NoMatches
+from textual.dom import DOMNode
 
 
 def is_of_the_palette(error: BaseException) -> bool:
@@ -14,6 +17,20 @@ def is_of_the_palette(error: BaseException) -> bool:
     """
     frames = traceback.walk_tb(getattr(error, "error", error).__traceback__)
     return any(frame.f_globals.get("__name__") == CommandPalette.__module__ for frame, _ in frames)
+
+
+def is_of_what_is_gone(error: BaseException) -> bool:
+    """Whether a key or a message has reached a screen that is not filled yet, or not there any more.
+
+    Whoever types quickly opens and closes a screen before it has its parts; Textual then finds none.
+    """
+    if isinstance(error, ScreenError):
+        return True
+    if not isinstance(error, NoMatches) or error.__traceback__ is None:
+        return False
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    node = frame.f_locals.get("self")  # in which it was looked for
+    return isinstance(node, DOMNode) and not node.children
 
 
 def note(error: BaseException | None, log: Path) -> None:

@@ -78,13 +78,20 @@ class TerminalDriver(LinuxDriver):
             self._watching = self._loop.call_later(_LOOK_S, self._watch)
 
     def run_input_thread(self) -> None:
-        """Take what is typed. A terminal that belongs to others for a moment gives an error; one that is gone, too."""
+        """Take what is typed. A terminal that belongs to others for a moment gives an error; one that is gone, too.
+
+        Bytes may be no UTF-8, or half of a character when it is given back; Textual would end the program for that.
+        """
         while not self._is_gone:
-            with contextlib.suppress(OSError):
+            try:
                 super().run_input_thread()
                 return
-            if self.exit_event.wait(_LOOK_S):
-                return
+            except UnicodeDecodeError:
+                if self.exit_event.is_set():
+                    return
+            except OSError:
+                if self.exit_event.wait(_LOOK_S):
+                    return
 
     def hang_up(self) -> None:
         """Draw no more: the terminal is gone."""

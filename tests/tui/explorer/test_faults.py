@@ -1,0 +1,48 @@
+"""What comes up where nobody needs it, and what is a fault."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.app import ScreenStackError
+from textual.css.query import NoMatches
+from textual.widgets import Input, OptionList
+
+from tests.tui.scripted import explorer, opened
+from tui.explorer.faults import is_of_what_is_gone
+from tui.screens.history import HistoryScreen
+from tui.text.glyphs import BLOCKS
+from tui.widgets.line_list import LineList
+
+
+def raised(kind: type[Exception], look: Callable[[], object]) -> Exception:
+    with pytest.raises(kind) as caught:
+        look()
+    return caught.value
+
+
+async def test_a_key_for_a_screen_that_is_not_filled_yet_is_no_fault(storage: Path) -> None:
+    app, _ = explorer(storage)
+    async with opened(app) as pilot:
+        unfilled = HistoryScreen(app._keeper, BLOCKS, "r", ascii_only=False)
+        error = raised(NoMatches, unfilled.action_back)
+        assert is_of_what_is_gone(error)
+        assert is_of_what_is_gone(raised(ScreenStackError, app.main.dismiss)), "nothing is left to close"
+        app._handle_exception(error)
+        await pilot.press("question_mark")
+        assert app.is_running
+        assert "NoMatches" in app._steering.log.read_text()
+
+
+async def test_a_part_that_is_missing_on_a_filled_screen_is_a_fault(storage: Path) -> None:
+    app, _ = explorer(storage)
+    async with opened(app):
+        assert not is_of_what_is_gone(raised(NoMatches, lambda: app.main.query_one("#nonesuch", Input)))
+        assert not is_of_what_is_gone(ValueError("wrong"))
+
+
+@pytest.mark.parametrize("action", ["page_up", "page_down"])
+def test_a_list_that_has_no_lines_yet_may_be_paged(action: str) -> None:
+    with pytest.raises(KeyError):
+        getattr(OptionList("a", "b"), f"action_{action}")()
+    getattr(LineList("a", "b"), f"action_{action}")()
