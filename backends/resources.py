@@ -1,14 +1,18 @@
-"""What control groups leave this process of the machine: containers and batch systems set limits with them.
+"""What of the machine this process may use: cores and memory, and what control groups leave of them.
 
-Both versions (https://docs.kernel.org/admin-guide/cgroup-v2.html, .../cgroup-v1/memory.html), which may be mounted side
-by side. A limit of any group above ours holds for us, too.
+Containers and batch systems set limits with control groups of two versions, which may be mounted side by side
+(https://docs.kernel.org/admin-guide/cgroup-v2.html, .../cgroup-v1/memory.html). A limit of any group above ours holds
+for us, too.
 """
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import psutil
 
 _PROC: Final = Path("/proc/self")
 #: Version 1 writes a very large number where there is no limit.
@@ -97,3 +101,17 @@ def _groups(proc: Path, controller: str) -> Iterator[Path]:
 def _unescaped(field: str) -> str:
     """A path of mountinfo, which writes blanks and the like as octal numbers."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
+
+
+def usable_cores() -> int:
+    """Logical processors that this process may use, and has the time of."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = limits().cores
+    return here if allowed is None else min(here, max(1, round(allowed)))
+
+
+def memory_bytes() -> int:
+    """Memory that this process may use at most."""
+    here_bytes = psutil.virtual_memory().total
+    allowed_bytes = limits().memory_bytes
+    return here_bytes if allowed_bytes is None else min(here_bytes, allowed_bytes)

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import torch
 
-from backends.process.machine_info import usable_cores
+from backends.resources import usable_cores
 from backends.storage.blocks import buffers
 from backends.storage.buffers import give_back, populate
 from backends.storage.folder import RESERVE_BYTES, available_memory_bytes

@@ -8,7 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from backends.process.machine_info import usable_cores
+from backends.resources import usable_cores
 from backends.storage.blocks import buffers
 from backends.storage.folder import RESERVE_BYTES, available_memory_bytes
 from state.analysis.memory_taken_back import FreshMemory

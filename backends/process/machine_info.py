@@ -10,9 +10,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-import psutil
-
-from backends import resources
+from backends.resources import memory_bytes, usable_cores
 from backends.storage.cold_proof import kept_below
 from backends.storage.folder import filesystem_of
 from backends.storage.pagecache import can_drop_caches
@@ -31,8 +29,12 @@ _LIBRARIES: Final = (
     "numpy",
     "ml-dtypes",
 )
+
+
 #: Prefixes of variables that change threads, allocators or input and output of the libraries.
 _PREFIXES: Final = ("OMP_", "MKL_", "OPENBLAS_", "TENSORSTORE_", "TORCH_", "PYTORCH_", "CUDA_", "MALLOC_", "LD_PRELOAD")
+
+
 _CPUINFO: Final = Path("/proc/cpuinfo")
 
 
@@ -57,20 +59,6 @@ def environment(storage: Path) -> Environment:
         can_drop_caches=can_drop_caches(),
         cache_below=_cache_below(storage),
     )
-
-
-def usable_cores() -> int:
-    """Logical processors that this process may use, and has the time of."""
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    allowed = resources.limits().cores
-    return here if allowed is None else min(here, max(1, round(allowed)))
-
-
-def memory_bytes() -> int:
-    """Memory that this process may use at most."""
-    here_bytes = psutil.virtual_memory().total
-    allowed_bytes = resources.limits().memory_bytes
-    return here_bytes if allowed_bytes is None else min(here_bytes, allowed_bytes)
 
 
 def new_request(plan: Plan) -> RunRequested:

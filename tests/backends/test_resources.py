@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from backends.process.machine_info import memory_bytes, usable_cores
-from backends.resources import Limits, limits
+from backends.resources import Limits, limits, memory_bytes, usable_cores
 from backends.storage.folder import available_memory_bytes
 from tests.stress.place import memory_group
 

@@ -17,7 +17,7 @@ from torch.distributed.checkpoint.storage import StorageReader
 from backends.methods.base import AsynchronousMethod, Capabilities, Method
 from backends.methods.entries import method
 from backends.methods.safetensors.names import pack, unpack
-from backends.process.machine_info import usable_cores
+from backends.resources import usable_cores
 from backends.storage.folder import sync_path
 from backends.tensors import StateDict
 from state.needs import MemoryNeed

@@ -8,7 +8,7 @@ from torch.utils.serialization import config
 
 from backends.methods.base import Capabilities, Method
 from backends.methods.entries import method
-from backends.methods.pytorch.mapped import read_through
+from backends.methods.mapped import read_through
 from backends.nested import flatten, nest
 from backends.tensors import StateDict
 from state.plan import Plan

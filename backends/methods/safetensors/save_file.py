@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from backends.methods.base import Capabilities, Method
 from backends.methods.entries import method
-from backends.methods.pytorch.mapped import read_through
+from backends.methods.mapped import read_through
 from backends.methods.safetensors.names import DTYPES, pack, unpack
 from backends.methods.safetensors.shards import FILE_NAME
 from backends.tensors import StateDict

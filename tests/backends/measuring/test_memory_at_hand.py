@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from backends.measuring import memory_at_hand
 from backends.measuring.memory_at_hand import PIECE_BYTES, Touched, claim, touch
 from backends.methods.registry import create
-from backends.process.machine_info import usable_cores
+from backends.resources import usable_cores
 from backends.storage.buffers import give_back
 from backends.storage.folder import RESERVE_BYTES
 from state.plan import Plan

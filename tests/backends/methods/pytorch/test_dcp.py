@@ -15,7 +15,7 @@ from torch.distributed.checkpoint.staging import DefaultStager
 
 from backends.methods.pytorch.dcp import NAMES_FILE, ordinary_errors
 from backends.methods.registry import create
-from backends.process.machine_info import usable_cores
+from backends.resources import usable_cores
 from backends.tensors import verify
 from state.plan import Plan
 

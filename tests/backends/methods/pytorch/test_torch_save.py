@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.serialization import config
 
-from backends.methods.pytorch.mapped import read_through
+from backends.methods.mapped import read_through
 from backends.methods.pytorch.torch_save import FILE_NAME
 from backends.methods.registry import create
 from backends.tensors import StateDict, verify
