@@ -7,6 +7,7 @@ no tensor operation, so that a fork of it is as good as a fresh process with eve
 The end of standard input means that whoever started it is gone: the trial is killed and the scratch removed.
 """
 
+import importlib
 import os
 import select
 import signal
@@ -43,6 +44,15 @@ from state.run.events import (
 )
 from state.run.records import Failure
 
+#: What trials and their model need; with them come torch, tensorstore and numpy.
+_LIBRARIES: Final = (
+    "backends.measuring.device_limit",
+    "backends.measuring.machine_limits",
+    "backends.methods.pytorch.torch_save",
+    "backends.methods.tensorstore.zarr2",
+    "backends.models.training",
+    "backends.raw",
+)
 #: When the removal of a run's files is given up.
 _REMOVAL: Final = Patience(stall_s=ANSWER_S, timeout_s=60.0)
 #: How much of what a child has written is looked at, from either end: libraries write the reason first, and then much.
@@ -224,6 +234,8 @@ def import_libraries() -> None:
 
     Before any module of others: `backends.raw` takes what the comparison is made of while nobody can have replaced it.
     """
+    for module in _LIBRARIES:
+        importlib.import_module(module)
 
 
 def main() -> None:
@@ -233,10 +245,10 @@ def main() -> None:
     # Imports take seconds, in which nobody hears that standard input has ended; and there is nothing to clean up yet.
     children.end_with_parent(signal.SIGKILL)
     import_libraries()
-    children.end_with_parent(None)
     worker.emit(WorkerReady(PROTOCOL_VERSION, os.getpid(), time.perf_counter() - start_s))
     if not select.select([sys.stdin], [], [], 0.05)[0]:
         import transformers.models.llama.modeling_llama  # noqa: F401 - nobody waits, so get ahead of presets
+    children.end_with_parent(None)  # what is left of a run has to be removed from here on
     worker.serve()
 
 
