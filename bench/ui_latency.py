@@ -28,6 +28,7 @@ from bench.pty_app import PtyApp, says
 
 COMMAND = str(Path(sys.executable).with_name("ckpt-tui"))
 IDLE_S = 20.0
+LEAVE_S = 60.0
 
 
 def open_explorer(storage: Path, environment: Mapping[str, str], *options: str) -> PtyApp:
@@ -42,11 +43,18 @@ def leave(app: PtyApp) -> None:
     app.send(b"x")
     time.sleep(1.0)
     app.send(b"q")
+    deadline_s, seen = time.monotonic() + LEAVE_S, b""
     try:
-        while True:
-            app.read(1.0)
+        while time.monotonic() < deadline_s:
+            seen += app.read(1.0)
+            if b"Leave?" in seen:  # the run was not stopped yet
+                app.send(b"y")
+                seen = b""
     except EOFError:
         os.waitpid(app.pid, 0)
+        return
+    app.close()
+    raise TimeoutError(f"the explorer did not end in {LEAVE_S:g} s")
 
 
 def keys_and_processor(storage: Path, environment: Mapping[str, str], keys: int) -> tuple[list[float], float]:

@@ -60,7 +60,7 @@ def test_every_folder_says_what_it_is_for_and_what_it_says_is_typed(package: str
 
 def test_tests_mirror_the_tree() -> None:
     """A test of one module lies in its folder; what concerns several lies in a folder above them all."""
-    places = collections.defaultdict(set)
+    places: dict[str, set[Path]] = collections.defaultdict(set)
     for path in (path for package in PACKAGES for path in modules(package)):
         places[path.stem] |= {path.parent.relative_to(ROOT), *path.parent.relative_to(ROOT).parents}
     for package in PACKAGES:

@@ -83,7 +83,7 @@ def fork(work: Callable[[Emit], None], close_fds: tuple[int, ...]) -> tuple[int,
             os.close(fd)
         null_fd = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null_fd, 0)
-        work(lambda event: _write_all(write_fd, encode(event)))
+        work(lambda event: write_all(write_fd, encode(event)))
         status = 0
     except BaseException:
         traceback.print_exc()
@@ -94,7 +94,8 @@ def fork(work: Callable[[Emit], None], close_fds: tuple[int, ...]) -> tuple[int,
         os._exit(status)
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes) -> None:
+    """Write everything, though the pipe may take it only in parts."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]

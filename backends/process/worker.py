@@ -95,7 +95,7 @@ class Worker:
     def emit(self, event: Event) -> None:
         """Tell the launcher."""
         try:
-            os.write(self._events_fd, encode(event))
+            children.write_all(self._events_fd, encode(event))
         except BrokenPipeError:
             raise OrphanedError from None
 

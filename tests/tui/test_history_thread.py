@@ -1,7 +1,7 @@
 """The history behind an event loop."""
 
 import asyncio
-import time
+import threading
 from pathlib import Path
 
 import pytest
@@ -30,19 +30,22 @@ async def test_states_that_come_faster_than_they_are_written_are_left_out_but_ne
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     written: list[Run] = []
+    begun, may_go_on = threading.Event(), threading.Event()
 
     def keep(history: History, run: Run) -> None:
-        time.sleep(0.05)
+        begun.set()
+        assert may_go_on.wait(60)
         written.append(run)
 
     monkeypatch.setattr(History, "keep", keep)
     keeper = Keeper(pytest.fail)
-    for done in range(1, 50):
+    keeper.note(ENDED, growing("run", 1))
+    assert await asyncio.to_thread(begun.wait, 60)
+    for done in range(2, 50):
         keeper.note(ENDED, growing("run", done))
-        await asyncio.sleep(0.002)
+    may_go_on.set()
     await keeper.close()
-    assert written[-1] == growing("run", 49)
-    assert len(written) < 20
+    assert written == [growing("run", 1), growing("run", 49)]
 
 
 async def test_what_goes_wrong_is_told_once_and_the_next_state_is_tried_again() -> None:
@@ -52,9 +55,8 @@ async def test_what_goes_wrong_is_told_once_and_the_next_state_is_tried_again() 
     keeper = Keeper(told.append)
     for done in range(1, 4):
         keeper.note(ENDED, growing("run", done))
-        await asyncio.sleep(0.05)
-    with pytest.raises(HistoryError):
-        await keeper.ask(lambda history: history.runs())
+        with pytest.raises(HistoryError):
+            await keeper.ask(lambda history: history.runs())
     assert len(told) == 1
     assert told[0].startswith("not kept: the history in ")
     history_file().parent.unlink()

@@ -241,7 +241,7 @@ class ExplorerCore(App[None]):
 
         While the explorer is being left, whatever comes up finds its screen gone.
         """
-        if self._leaving.begun or faults.is_of_the_palette(error) or faults.is_of_what_is_gone(error):
+        if self._leaving.begun or faults.is_harmless(error):
             faults.note(error, self._steering.log)
             if len(self._screen_stack) > 1 and isinstance(self._screen_stack[-1], CommandPalette):
                 self.pop_screen()

@@ -8,29 +8,26 @@ from textual.app import ScreenError
 from textual.command import CommandPalette
 from textual.css.query import NoMatches
 from textual.dom import DOMNode
+from textual.screen import Screen
 
 
-def is_of_the_palette(error: BaseException) -> bool:
-    """Whether an exception comes out of Textual's palette of commands, or out of a task that it has started.
+def is_harmless(error: BaseException) -> bool:
+    """Whether an exception only says that what somebody typed, clicked or closed is gone, so that nobody needs it.
 
-    It goes on for a moment when it has been closed, and misses its own parts then.
-    """
-    frames = traceback.walk_tb(getattr(error, "error", error).__traceback__)
-    return any(frame.f_globals.get("__name__") == CommandPalette.__module__ for frame, _ in frames)
-
-
-def is_of_what_is_gone(error: BaseException) -> bool:
-    """Whether a key or a message has reached a screen that is not filled yet, or not there any more.
-
-    Whoever types quickly opens and closes a screen before it has its parts; Textual then finds none.
+    Whoever is quick opens and closes a screen before it has its parts; Textual then finds none, and its own code is not
+    ready for that: in its palette of commands, which goes on for a moment when it has been closed, and where it passes
+    a movement of the mouse on to what was under it.
     """
     if isinstance(error, ScreenError):
         return True
-    if not isinstance(error, NoMatches) or error.__traceback__ is None:
-        return False
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    node = frame.f_locals.get("self")  # in which it was looked for
-    return isinstance(node, DOMNode) and not node.children
+    frames = [frame for frame, _ in traceback.walk_tb(getattr(error, "error", error).__traceback__)]
+    modules = [frame.f_globals.get("__name__") for frame in frames]
+    if CommandPalette.__module__ in modules:
+        return True
+    if Screen.__module__ in modules and "_forward_event" in [frame.f_code.co_name for frame in frames]:
+        return True
+    node = frames[-1].f_locals.get("self") if frames else None  # in which a part was looked for
+    return isinstance(error, NoMatches) and isinstance(node, DOMNode) and not node.children
 
 
 def note(error: BaseException | None, log: Path) -> None:

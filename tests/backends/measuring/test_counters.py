@@ -24,9 +24,9 @@ def test_moved_bytes_are_those_of_the_operation(operation: str, expected: int) -
 
 
 def test_a_meter_counts_processor_time_but_no_sleep() -> None:
-    meter = Meter()
+    before_s, meter = time.process_time(), Meter()
     time.sleep(0.3)
-    assert meter.cost().cpu_s < 0.2
+    assert meter.cost().cpu_s <= time.process_time() - before_s
     end_s = time.process_time() + 0.3
     while time.process_time() < end_s:
         pass

@@ -322,6 +322,7 @@ OPENER = """
 import sys
 from pathlib import Path
 from state.history.store import History
+print("ready", flush=True)
 sys.stdin.read(1)
 with History(Path(sys.argv[1])) as history:
     print(bool(history.notice))
@@ -333,8 +334,14 @@ def test_of_many_processes_that_find_a_damaged_file_one_moves_it(path: Path) -> 
     path.write_bytes(b"not a database" * 1000)
     command = [sys.executable, "-c", OPENER, str(path)]
     processes = [subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(6)]
-    time.sleep(1)
-    answers = [process.communicate("x")[0].strip() for process in processes]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:  # none waits for another's answer
+        assert process.stdin is not None
+        process.stdin.write("open\n")
+        process.stdin.flush()
+    answers = [process.communicate()[0].strip() for process in processes]
     assert sorted(answers) == ["False"] * 5 + ["True"]
     assert len(list(path.parent.glob("history.corrupt-*"))) == 1
 

@@ -18,6 +18,7 @@ from state.history.store import History
 from state.paths import data_folder
 from state.plan import Plan
 from state.run.records import Run
+from tests.backends.runs import wait_until
 from tests.state.factories import run_of
 from tests.tui.cli.test_main import COMMAND, assert_refused, ckpt_tui
 from tests.tui.terminal import Terminal
@@ -65,10 +66,8 @@ def test_a_run_that_was_killed_is_kept_as_far_as_it_came(
     options = ("--model", small_model, "--storage", storage, "--methods", "pytorch,is-slow", "--seed", "3")
     process = subprocess.Popen([COMMAND, "run", *options], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     assert process.stderr is not None
-    while not process.stderr.readline().startswith("[2/"):  # this seed begins with pytorch
-        pass
-    while not any(storage.glob("*/*is-slow*")):
-        pass
+    assert any(line.startswith("[2/") for line in process.stderr), "this seed begins with pytorch"
+    assert wait_until(lambda: any(storage.glob("*/*is-slow*")), 60)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     with History() as history:

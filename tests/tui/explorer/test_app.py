@@ -1,5 +1,6 @@
 """Every key and flow of the explorer, with a worker that plays a script."""
 
+import asyncio
 import csv
 import json
 import threading
@@ -400,8 +401,7 @@ async def test_a_storage_that_is_slow_to_answer_keeps_nobody_from_anything_else(
     async with opened(app) as pilot:
         monkeypatch.setattr(backends.storage.folder, "check_storage", check)
         await pilot.press("r")
-        while not asked.is_set():
-            await pilot.pause()
+        assert await asyncio.to_thread(asked.wait, 60)
         await pilot.press("question_mark")
         assert isinstance(app.screen, TextPage)
         await pilot.press("escape")
@@ -459,8 +459,9 @@ async def test_export_writes_what_is_chosen_and_never_overwrites_silently(storag
         form.query_one("#write").focus()
         await pilot.press("enter")
         outcome = form.query_one("#outcome", Static)
-        while "wrote" not in str(outcome.content):
-            await pilot.pause(0.1)
+        async with asyncio.timeout(60):
+            while "wrote" not in str(outcome.content):
+                await pilot.pause(0.1)
         assert str(outcome.content).count("wrote") == 7
         rows = list(csv.DictReader((tmp_path / "run.csv").open(newline="")))
         assert {row["method"] for row in rows} == {*SIX, "ts+concurrency+chunks"}

@@ -183,11 +183,11 @@ async def test_a_run_that_goes_on_is_not_replaced_but_the_history_can_be_looked_
         await until(pilot, lambda: "4/14 running" in listed(screen)[0])
         run = app.explorer.session.run
         await pilot.press("down", "enter")
-        await pilot.pause(0.2)
+        await settled(pilot)
         assert app.screen is screen
         assert app.explorer.session.run is run
         await pilot.press("up", "d", "y")
-        await pilot.pause(0.2)
+        await settled(pilot)
         assert len(entries()) == 4, "it still goes on"
         launcher.gate.set()
         await until(pilot, lambda: "✓ 14/14" in listed(screen)[0])
@@ -267,7 +267,7 @@ async def test_the_two_marked_or_the_baseline_and_the_highlighted_are_compared(s
         await pilot.press("equals_sign", "b")
         await until(pilot, lambda: "★" in listed(screen)[0])
         await pilot.press("equals_sign")
-        await pilot.pause(0.2)
+        await settled(pilot)
         assert app.screen is screen
         await pilot.press("down", "equals_sign")
         await until(pilot, compared)
@@ -275,7 +275,7 @@ async def test_the_two_marked_or_the_baseline_and_the_highlighted_are_compared(s
         await pilot.press("s")
         assert compared() == [RUNS[1].run_id, RUNS[2].run_id]
         await pilot.press("escape", "space", "equals_sign")
-        await pilot.pause(0.2)
+        await settled(pilot)
         assert app.screen is screen, "one mark is not two"
         await pilot.press("slash", *"0001", "down")
         await until(pilot, lambda: len(listed(screen)) == 1)
@@ -293,7 +293,7 @@ async def test_d_deletes_after_asking_and_enter_keeps(storage: Path, history: No
         await pilot.press("d")
         assert shows(app, Question)
         await pilot.press("enter")
-        await pilot.pause(0.1)
+        await settled(pilot)
         assert len(entries()) == 3
         await pilot.press("down", "d", "y")
         await until(pilot, lambda: len(listed(screen)) == 2)
@@ -383,7 +383,7 @@ async def test_a_damaged_history_is_told_once(storage: Path) -> None:
         screen = await open_history(pilot)
         await until(pilot, lambda: "No runs yet" in text(screen, "#nothing"))
         await pilot.press("escape", "h")
-        await pilot.pause(0.2)
+        await settled(pilot)
         assert sum("was damaged" in str(note.message) for note in app._notifications) == 1
 
 

@@ -1,5 +1,6 @@
 """Pictures of the History screen at three sizes."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -84,8 +85,9 @@ def pressing(*keys: str) -> Act:
         for key in ("h", *keys):
             await pilot.press(key)
             screen = next(screen for screen in pilot.app.screen_stack if isinstance(screen, HistoryScreen))
-            while not drawn(screen):
-                await pilot.pause(0.02)
+            async with asyncio.timeout(60):
+                while not drawn(screen):
+                    await pilot.pause(0.02)
             for line in pilot.app.screen.query(Input):
                 line.cursor_blink = False
             for _ in range(3):

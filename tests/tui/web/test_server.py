@@ -246,8 +246,9 @@ async def test_a_page_that_is_closed_in_the_middle_of_a_run_ends_it_and_keeps_wh
             async with session.ws_connect(served.at("/ws?width=120&height=36")) as connection:
                 await until(connection, "Optimizations")
                 await connection.send_json(["stdin", "r"])
-                while not list(storage.glob("*/*is-slow*")):
-                    await connection.receive(timeout=60)
+                async with asyncio.timeout(120):
+                    while not list(storage.glob("*/*is-slow*")):
+                        await connection.receive(timeout=60)
                 processes = family(served.process.pid)[1:]
             assert await asyncio.to_thread(wait_until, lambda: gone(processes), 30)
             assert await asyncio.to_thread(wait_until, lambda: not scratch_folders(storage), 30)
