@@ -18,9 +18,10 @@ def is_harmless(error: BaseException) -> bool:
     ready for that: in its palette of commands, which goes on for a moment when it has been closed, and where it passes
     a movement of the mouse on to what was under it.
     """
+    error = getattr(error, "error", error)  # of a task that Textual runs
     if isinstance(error, ScreenError):
         return True
-    frames = [frame for frame, _ in traceback.walk_tb(getattr(error, "error", error).__traceback__)]
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     modules = [frame.f_globals.get("__name__") for frame in frames]
     if CommandPalette.__module__ in modules:
         return True

@@ -91,7 +91,7 @@ class Setup(ModalScreen[Plan | None]):
     async def _check(self, names: tuple[str, ...]) -> None:
         typed = self._typed(*names)
         _, errors = await self._read(typed)
-        if typed != self._typed(*names):  # somebody goes on typing, or has closed the form
+        if not typed or typed != self._typed(*names):  # the form is closed, or somebody goes on typing
             return
         for field in self._fields:
             if field.name in names:

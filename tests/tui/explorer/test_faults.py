@@ -9,6 +9,7 @@ from textual.css.query import NoMatches
 from textual.events import MouseMove
 from textual.screen import Screen
 from textual.widgets import Input, OptionList
+from textual.worker import WorkerFailed
 
 from tests.tui.scripted import explorer, opened
 from tui.explorer.faults import is_harmless
@@ -29,6 +30,7 @@ async def test_a_key_for_a_screen_that_is_not_filled_yet_is_no_fault(storage: Pa
         unfilled = HistoryScreen(app._keeper, BLOCKS, "r", ascii_only=False)
         error = raised(NoMatches, unfilled.action_back)
         assert is_harmless(error)
+        assert is_harmless(WorkerFailed(error)), "in a task, too"
         assert is_harmless(raised(ScreenStackError, app.main.dismiss)), "nothing is left to close"
         app._handle_exception(error)
         await pilot.press("question_mark")
