@@ -36,7 +36,7 @@ class MemoryNeed(msgspec.Struct, frozen=True):
     page_cache_copies: float = 1.0
 
     def bytes_for(self, model_bytes: int, operation: Operation) -> int:
-        """Of one operation."""
+        """What one operation needs."""
         copies = self.save_copies if operation == "save" else self.load_copies
         return round(model_bytes * copies) + min(model_bytes, self.in_flight_bytes)
 

@@ -161,7 +161,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Declaration(
             "--concurrency",
             "methods",
-            "Its value where on.",
+            "File operations in flight where concurrency is on.",
             WHOLE,
             label="Concurrency",
             note="file operations at a time, where it is on",
@@ -172,7 +172,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Declaration(
             "--chunk-size",
             "methods",
-            "Chunking's value where on.",
+            "Largest chunk where chunking is on, such as 64MiB.",
             SIZE,
             label="Chunk size",
             note="largest chunk, where chunking is on, such as 64MiB",
@@ -183,7 +183,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Declaration(
             "--codec",
             "methods",
-            "Compression's value where on: gzip, zstd, blosc-lz4 or blosc-zstd.",
+            "Codec where compression is on: gzip, zstd, blosc-lz4 or blosc-zstd.",
             CODEC,
             label="Codec",
             note="gzip, zstd, blosc-lz4 or blosc-zstd, with a level: zstd:3",
@@ -219,7 +219,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Declaration(
             "--cache",
             "rules",
-            "Before loads.",
+            "State of the page cache before each load.",
             label="Loads",
             note="cold reads from the disk, warm from memory",
             pane=lambda plan: plan.cache,
@@ -251,18 +251,18 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Declaration(
             "--seed",
             "seed",
-            "Of the weights and of the order of methods.",
+            "Random seed for the weights and for the order of methods.",
             WHOLE,
             label="Seed",
             note="of the weights and of the order of methods",
         ),
     ] = 0
     stall_timeout_s: Annotated[
-        float, Declaration("--stall-timeout", "limits", "Stop a trial stuck so long.", TIMEOUT)
+        float, Declaration("--stall-timeout", "limits", "Kill a trial that makes no progress for this long.", TIMEOUT)
     ] = 120.0
     timeout_s: Annotated[
         float | None,
-        Declaration("--timeout", "limits", "Stop a trial that takes longer, within 2 s.", TIMEOUT, unset="none"),
+        Declaration("--timeout", "limits", "Kill a trial that takes longer, within 2 s.", TIMEOUT, unset="none"),
     ] = None
     precision: Annotated[
         float | None,
@@ -281,7 +281,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Declaration(
             "--budget",
             "rounds",
-            "Add none that would end after this time, such as 10min.",
+            "With --precision, add no round that would end after this time, such as 10min.",
             TIME,
             unset="none",
             label="Budget",

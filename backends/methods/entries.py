@@ -19,7 +19,7 @@ OURS: Final = "ckpt-tui"
 Family = Literal["PyTorch", "TensorStore", "JAX", "other"]
 
 
-class Entry(msgspec.Struct, frozen=True):
+class MethodEntry(msgspec.Struct, frozen=True):
     """A method that can be asked for.
 
     Attributes:
@@ -82,7 +82,7 @@ def method(
     return lambda method_class: method_class
 
 
-def declared_entries() -> Iterator[Entry]:
+def declared_entries() -> Iterator[MethodEntry]:
     """Every method that is declared in a file below this folder, file by file."""
     for path in sorted(_FOLDER.rglob("*.py")):
         module = ".".join(("backends.methods", *path.relative_to(_FOLDER).with_suffix("").parts))
@@ -91,9 +91,9 @@ def declared_entries() -> Iterator[Entry]:
                 yield _entry(call, f"{module}:{class_name}")
 
 
-def _entry(call: ast.stmt, target: str) -> Entry:
+def _entry(call: ast.stmt, target: str) -> MethodEntry:
     assert isinstance(call, ast.Expr)
     assert isinstance(call.value, ast.Call), "what the pattern lets through"
     name, summary, family = (ast.literal_eval(argument) for argument in call.value.args)
     more: dict[str, Any] = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.value.keywords}
-    return Entry(name, target, summary, family, **more)
+    return MethodEntry(name, target, summary, family, **more)

@@ -7,7 +7,7 @@ from state.method_names import NAMED
 from state.plan import CELL_NAMES, SIX
 
 if TYPE_CHECKING:
-    from backends.methods.entries import Entry
+    from backends.methods.entries import MethodEntry
 
 #: The first to try for a training code: of every library the way that promises most, not what was measured here.
 FASTEST: Final = (
@@ -43,7 +43,7 @@ GROUPS: Final = {
 }
 
 
-def groups(entries: "Mapping[str, Entry]") -> dict[str, tuple[str, ...]]:
+def groups(entries: "Mapping[str, MethodEntry]") -> dict[str, tuple[str, ...]]:
     """Every group with its methods; only what can run here is in one, so a group may be empty.
 
     Args:

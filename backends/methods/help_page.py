@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from backends.methods.entries import OURS, Entry
+from backends.methods.entries import OURS, MethodEntry
 
 #: What a help page answers, in this order.
 SECTIONS: Final = ("In your code", "What it does", "Defaults", "Fidelity", "Sources")
@@ -19,7 +19,7 @@ CODE: Final = "In your code"
 _LIBRARIES: Final = {"PyTorch": "torch", "TensorStore": "tensorstore", "JAX": "jax"}
 
 
-def docstring(entry: Entry) -> str:
+def docstring(entry: MethodEntry) -> str:
     """What a method's class says of itself; empty where its source cannot be read, as in a compiled module."""
     module, _, name = entry.target.partition(":")
     try:
@@ -51,18 +51,18 @@ def sections(text: str) -> tuple[str, dict[str, str]]:
     return lead.strip(), {heading: found[heading].rstrip() for heading in SECTIONS if heading in found}
 
 
-def summary(entry: Entry) -> str:
+def summary(entry: MethodEntry) -> str:
     """What a method does, in half a sentence: of a third party's, the first line of its docstring."""
     lead = "" if entry.provider == OURS else docstring(entry).partition("\n")[0].rstrip(".")
     return f"{lead}, {entry.summary}" if lead else entry.summary
 
 
-def page(entry: Entry) -> str:
+def page(entry: MethodEntry) -> str:
     """The help page as plain text: summary, family, what it comes from or needs, and the sections of its docstring."""
     return "\n".join(_lines(entry)).rstrip()
 
 
-def _lines(entry: Entry) -> Iterator[str]:
+def _lines(entry: MethodEntry) -> Iterator[str]:
     yield f"{entry.name}: {entry.summary}"
     yield f"family: {entry.family}, from {_version(entry.provider)}"
     if entry.unavailable is not None:

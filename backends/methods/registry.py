@@ -12,7 +12,7 @@ import importlib.util
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from backends.methods.entries import Entry, declared_entries
+from backends.methods.entries import MethodEntry, declared_entries
 from backends.methods.groups import GROUPS, place
 from state.errors import UnavailableError
 from state.optimizations import CELLS
@@ -21,9 +21,9 @@ from state.plan import LIMIT, SIX, Plan
 if TYPE_CHECKING:
     from backends.methods.base import Method
 
-GROUP: Final = "ckpt_tui.methods"
+ENTRY_POINTS: Final = "ckpt_tui.methods"
 _CELLS: Final = tuple(
-    Entry(name, "backends.methods.tensorstore.zarr2:TensorStore", str(Plan().optimizations(name)), "TensorStore")
+    MethodEntry(name, "backends.methods.tensorstore.zarr2:TensorStore", str(Plan().optimizations(name)), "TensorStore")
     for name in CELLS
 )
 _OWN: Final = {
@@ -33,14 +33,14 @@ _OWN: Final = {
 _TAKEN: Final = frozenset({*_OWN, *GROUPS, LIMIT})
 
 
-def entries() -> dict[str, Entry]:
+def entries() -> dict[str, MethodEntry]:
     """Every method by name: the six first, the other cells, then those of third parties by name."""
     own = [*SIX, *(name for name in _OWN if name not in SIX)]
     found = {name: _OWN[name] for name in own}
     for point in _points():
         if point.name not in _TAKEN:
             provider = _provider(point)
-            found.setdefault(point.name, Entry(point.name, point.value, f"from {provider}", provider=provider))
+            found.setdefault(point.name, MethodEntry(point.name, point.value, f"from {provider}", provider=provider))
     return found
 
 
@@ -51,7 +51,7 @@ def taken_names() -> tuple[str, ...]:
 
 
 def _points() -> list[importlib.metadata.EntryPoint]:
-    return sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: point.name)
+    return sorted(importlib.metadata.entry_points(group=ENTRY_POINTS), key=lambda point: point.name)
 
 
 def _provider(point: importlib.metadata.EntryPoint) -> str:

@@ -86,7 +86,7 @@ def _is_parameter(tensor: TensorInfo) -> bool:
 
 
 def _kept_for(tensor: TensorInfo) -> tuple[TensorInfo, TensorInfo, TensorInfo]:
-    """Of a parameter: the steps taken, the moving average of its gradient, and that of its gradient squared."""
+    """A parameter's state: the steps taken, the moving average of its gradient, and that of its gradient squared."""
     elements = tensor.nbytes // tensor.item_bytes
     place = path_name(*_STATE, tensor.name)
     return (

@@ -29,7 +29,7 @@ class PinnedPool:
 
     @property
     def size_bytes(self) -> int:
-        """Of all of it."""
+        """The size of all of it."""
         return len(self._memory)
 
     def take(self, size_bytes: int) -> torch.Tensor | None:

@@ -79,7 +79,7 @@ def _time(summary: OperationSummary | None) -> str:
 
 
 def _memory_state(result: MethodResult) -> str:
-    """Of save and load, once if they agree."""
+    """The state of memory in save and load, once if they agree."""
     words = [memory_state_words(summary) for operation in OPERATIONS if (summary := result.of(operation)) is not None]
     return " / ".join(dict.fromkeys(filter(None, words)))
 

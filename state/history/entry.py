@@ -10,7 +10,7 @@ from state.run.environment import Environment
 from state.run.records import RunStatus
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class RunEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A run in a list.
 
     Attributes:
@@ -100,12 +100,12 @@ def entry_of(
     trials: int,
     done: int,
     failed: int,
-) -> Entry:
+) -> RunEntry:
     """A run in a list, from what the database has of it."""
     asked = msgspec.json.decode(plan, type=_Asked)
     place = msgspec.json.decode(environment, type=Environment)
     tensors = msgspec.json.decode(model, type=Model | None)
-    return Entry(
+    return RunEntry(
         run_id=run_id,
         created_at=created_at,
         status="cancelled" if status == "running" and not is_measured(status, owner) else status,

@@ -16,7 +16,7 @@ import msgspec
 
 from state.errors import HistoryError, RequestError
 from state.history.database import open_database
-from state.history.entry import Entry, entry_of, is_measured
+from state.history.entry import RunEntry, entry_of, is_measured
 from state.model import Model
 from state.needs import MemoryPlan
 from state.paths import history_file
@@ -247,7 +247,7 @@ class History:
         run = Run(run_id=run_id, records=records, **head)
         return run.stopped() if run.status == "running" and not is_measured(run.status, owner) else run
 
-    def runs(self, search: str = "", limit: int | None = None) -> tuple[Entry, ...]:
+    def runs(self, search: str = "", limit: int | None = None) -> tuple[RunEntry, ...]:
         """The runs, newest first.
 
         Args:
@@ -258,7 +258,7 @@ class History:
             HistoryError: If they cannot be read.
         """
         words = search.lower().split()
-        found: list[Entry] = []
+        found: list[RunEntry] = []
         with self._transaction("DEFERRED"):
             rows = self._connection.execute(
                 f"""

@@ -79,7 +79,7 @@ def between_runs(pairs: Sequence[Rows]) -> BetweenRuns:
 
 
 def _excesses(rows: Rows) -> list[float]:
-    """Of every row: the squared difference of mean log times, less what noise within the runs makes of it."""
+    """For every row, the squared difference of mean log times, less what noise within the runs makes of it."""
     found = []
     for times_s in rows:
         if all(len(of_run) >= MIN_SAMPLES for of_run in times_s):

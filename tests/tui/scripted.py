@@ -11,7 +11,7 @@ import msgspec
 from textual.pilot import Pilot
 
 from backends.methods import registry
-from backends.methods.entries import Entry
+from backends.methods.entries import MethodEntry
 from backends.process.launcher import Launcher
 from state.plan import LIMIT, SIX, Plan
 from state.run.environment import Environment, FileSystem
@@ -179,7 +179,7 @@ def explorer(
     *,
     settings: Settings | None = None,
     idle: tuple[Event, ...] = (WorkerReady(1, 1, 2.5),),
-    entries: Mapping[str, Entry] | None = None,
+    entries: Mapping[str, MethodEntry] | None = None,
     **plan: Any,
 ) -> tuple[ExplorerApp, ScriptedLauncher]:
     """An explorer on an existing folder with its launcher."""

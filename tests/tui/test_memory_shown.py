@@ -5,7 +5,7 @@ import pytest
 
 from state.analysis.results import method_results
 from state.analysis.words import settings_line
-from state.history.entry import Entry
+from state.history.entry import RunEntry
 from state.history.store import History
 from state.plan import Memory, Plan
 from state.run.records import MemoryState, Run
@@ -32,7 +32,7 @@ def with_memory(save: MemoryState, load: MemoryState) -> Run:
     return msgspec.structs.replace(run, records=records)
 
 
-def kept(memory: Memory) -> Entry:
+def kept(memory: Memory) -> RunEntry:
     """The entry of a run with this plan."""
     with History() as history:
         history.keep(run_of(Plan(methods=("pytorch",), memory=memory), TIMES))

@@ -6,7 +6,7 @@ import pytest
 from textual.widgets import Static
 
 from backends.methods import registry
-from backends.methods.entries import Entry
+from backends.methods.entries import MethodEntry
 from tests.tui.scripted import METHODS, explorer, opened
 from tui.explorer.app import ExplorerApp
 from tui.screens.presets import Presets
@@ -62,7 +62,7 @@ async def test_a_search_narrows_the_table_and_changes_nothing_else(storage: Path
 async def test_a_method_whose_package_is_missing_says_so_and_cannot_be_selected(
     storage: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = Entry("t5x", "x:Mine", "not here", requires=("no_such_library",), install="ckpt-tui[x]")
+    entry = MethodEntry("t5x", "x:Mine", "not here", requires=("no_such_library",), install="ckpt-tui[x]")
     monkeypatch.setitem(registry._OWN, "t5x", entry)
     app, _ = explorer(storage, methods=("pytorch",))
     async with opened(app) as pilot:

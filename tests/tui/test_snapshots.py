@@ -8,7 +8,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from backends.methods import registry
-from backends.methods.entries import Entry, Family
+from backends.methods.entries import Family, MethodEntry
 from state.run.environment import FileSystem
 from state.run.events import RunInterrupted, RunRefused
 from state.run.records import Failure
@@ -109,7 +109,7 @@ def test_state(state: str, size: tuple[int, int], snap_compare: Snap) -> None:
     assert snap_compare(app, terminal_size=size, run_before=act)
 
 
-def many() -> dict[str, Entry]:
+def many() -> dict[str, MethodEntry]:
     """As many methods as there may be, some of which cannot run here, whatever is installed."""
     families: dict[Family, tuple[str, ...]] = {
         "PyTorch": ("pytorch-tuned", "safetensors", "dcp", "dcp-async", "dcp-safetensors", "direct"),
@@ -122,7 +122,7 @@ def many() -> dict[str, Entry]:
     for family, names in families.items():
         requires = ("no_such_library",) if family == "JAX" else ()
         for name in names:
-            found[name] = Entry(
+            found[name] = MethodEntry(
                 name, "x_gone:Mine", f"{family} by {name}", family, requires, f"ckpt-tui[{family.lower()}]", "somebody"
             )
     return found

@@ -35,8 +35,8 @@ def _find(reference: str) -> "Run":
 
         return read_export(Path(reference))
     with opened_history() as kept:
-        return kept.find(reference)
-    raise AssertionError("a context manager that yields cannot swallow")
+        found = kept.find(reference)
+    return found  # noqa: RET504 - for mypy, what is returned from within a context manager may be swallowed
 
 
 @click.command(epilog=_REFERENCE)

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from state.export.json import pretty
-from state.history.entry import Entry
+from state.history.entry import RunEntry
 from tui.cli.report import standard_console
 from tui.text.run_words import memory_words, methods_words, model_words, state_words, storage_words, when
 
@@ -27,7 +27,7 @@ _COLUMNS = {
 }
 
 
-def print_entries(entries: Sequence[Entry], output: str, *, search: str) -> None:
+def print_entries(entries: Sequence[RunEntry], output: str, *, search: str) -> None:
     """A table for people, or JSON with everything that is known of each run."""
     if output == "json":
         sys.stdout.write(pretty(entries).decode())
@@ -49,7 +49,7 @@ def print_entries(entries: Sequence[Entry], output: str, *, search: str) -> None
     out.print(table)
 
 
-def _cells(entry: Entry) -> dict[str, str]:
+def _cells(entry: RunEntry) -> dict[str, str]:
     return {
         "run": entry.run_id,
         "name": f"{entry.name} (baseline)".strip() if entry.baseline else entry.name,

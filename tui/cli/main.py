@@ -72,7 +72,7 @@ def cli() -> None:
 @ascii_option
 @click.pass_context
 def explore(context: click.Context, /, *, plain: bool, **options: Any) -> int:
-    """Open the explorer: toggle, run, watch, export."""
+    """Open the interactive explorer."""
     gc.disable()  # until the first screen stands: what is imported stays, and collections cost a tenth of the start
     # Under textual-serve the "terminal" is a pipe to the browser.
     in_browser = "TEXTUAL_DRIVER" in os.environ

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from backends.methods import registry
 from backends.methods.capabilities import Ability, ability
-from backends.methods.entries import Entry
+from backends.methods.entries import MethodEntry
 from backends.methods.groups import groups
 from backends.methods.help_page import page, summary
 from backends.methods.registry import taken_names
@@ -75,7 +75,7 @@ def methods(name: str | None, output: str) -> int:
     return 0
 
 
-def _document(entry: Entry) -> dict[str, Any]:
+def _document(entry: MethodEntry) -> dict[str, Any]:
     return {**msgspec.structs.asdict(entry), "unavailable": entry.unavailable}
 
 
@@ -83,7 +83,7 @@ def _print_json(document: object) -> None:
     sys.stdout.write(pretty(document).decode())
 
 
-def _print_list(entries: Mapping[str, Entry]) -> None:
+def _print_list(entries: Mapping[str, MethodEntry]) -> None:
     """A table with a part for each family; on is a filled circle."""
     table = Table(box=box.SIMPLE, padding=(0, 1), pad_edge=False)
     table.add_column("method", no_wrap=True)
@@ -112,7 +112,7 @@ def _marks(name: str) -> str:
     return " ".join("●" if on else "·" for on in switches) if switches else ""
 
 
-def _lack(entry: Entry) -> str:
+def _lack(entry: MethodEntry) -> str:
     return f" (unavailable: it {entry.unavailable})" if entry.unavailable else ""
 
 

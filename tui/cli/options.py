@@ -12,7 +12,7 @@ from state.options import Option
 from state.plan import OPTIONS, Plan
 
 if TYPE_CHECKING:
-    from backends.methods.entries import Entry
+    from backends.methods.entries import MethodEntry
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -58,7 +58,7 @@ def plan_options(command: _Command) -> _Command:
     return command
 
 
-def make_plan(*, methods: str, storage: str, entries: "Mapping[str, Entry]", **fields: Any) -> Plan:
+def make_plan(*, methods: str, storage: str, entries: "Mapping[str, MethodEntry]", **fields: Any) -> Plan:
     """A plan from the options.
 
     Args:

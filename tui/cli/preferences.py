@@ -13,10 +13,10 @@ from tui.cli.options import check_model, make_plan
 from tui.keys import DEFAULT_KEYS, is_key
 
 if TYPE_CHECKING:
-    from backends.methods.entries import Entry
+    from backends.methods.entries import MethodEntry
 
 
-def to_explore(context: click.Context, options: dict[str, Any]) -> "tuple[Plan, Mapping[str, Entry], Settings]":
+def to_explore(context: click.Context, options: dict[str, Any]) -> "tuple[Plan, Mapping[str, MethodEntry], Settings]":
     """What the explorer opens with: the command line, and the user's settings for what it leaves open.
 
     Raises:
@@ -66,7 +66,7 @@ def _plan(
     options: Mapping[str, Any],
     preferred: Mapping[str, Any],
     names: Mapping[str, str],
-    entries: "Mapping[str, Entry]",
+    entries: "Mapping[str, MethodEntry]",
     settings: Settings,
 ) -> Plan:
     """The plan of both; what is wrong is told of the settings that are to blame, if it goes away without them.

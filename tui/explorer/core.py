@@ -50,7 +50,7 @@ from tui.text.log_lines import narrate
 from tui.text.next_step import hint
 
 if TYPE_CHECKING:
-    from backends.methods.entries import Entry
+    from backends.methods.entries import MethodEntry
     from backends.process.launcher import Launcher
     from tui.screens.question import Question
 
@@ -76,7 +76,7 @@ class ExplorerCore(App[None]):
     def __init__(
         self,
         plan: Plan,
-        entries: "Mapping[str, Entry]",
+        entries: "Mapping[str, MethodEntry]",
         settings: Settings,
         launcher: "Launcher | None" = None,
         clock: Callable[[], datetime.datetime] = datetime.datetime.now,

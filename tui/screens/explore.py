@@ -27,7 +27,7 @@ from tui.widgets.live_strip import LiveStrip
 from tui.widgets.pane import Pane
 
 if TYPE_CHECKING:
-    from backends.methods.entries import Entry
+    from backends.methods.entries import MethodEntry
     from tui.widgets.method_search import MethodSearch
     from tui.widgets.method_table import MethodTable
     from tui.widgets.setup_list import SetupList
@@ -72,7 +72,7 @@ class ExploreScreen(Screen[None]):
         """Every pane has its content."""
 
     def __init__(
-        self, entries: "Mapping[str, Entry]", glyphs: Glyphs, keys: Mapping[str, str], *, ascii_only: bool
+        self, entries: "Mapping[str, MethodEntry]", glyphs: Glyphs, keys: Mapping[str, str], *, ascii_only: bool
     ) -> None:
         super().__init__(classes="-ascii" if ascii_only else "")
         self._entries = entries

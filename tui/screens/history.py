@@ -20,7 +20,7 @@ from backends.storage.folder import user_path
 from state.analysis.results import method_results
 from state.errors import CkptTuiError
 from state.export.json import read_export
-from state.history.entry import Entry
+from state.history.entry import RunEntry
 from state.run.records import Run
 from tui.history_thread import Keeper
 from tui.screens.ask import Ask
@@ -93,8 +93,8 @@ class HistoryScreen(Screen[None]):
         self._run_key = run_key
         self._ascii_only = ascii_only
         self._stamp: tuple[int, int] | None = None
-        self._entries: tuple[Entry, ...] = ()
-        self._marked: dict[str, Entry] = {}
+        self._entries: tuple[RunEntry, ...] = ()
+        self._marked: dict[str, RunEntry] = {}
         self._run: Run | None = None
         self._loading: Worker[None] | None = None
 
@@ -153,7 +153,7 @@ class HistoryScreen(Screen[None]):
     async def _look_into_history(self) -> None:
         search, seen = self.query_one("#search", Input).value, self._stamp
 
-        def look(history: "History") -> tuple[tuple[int, int], tuple[Entry, ...] | None]:
+        def look(history: "History") -> tuple[tuple[int, int], tuple[RunEntry, ...] | None]:
             stamp = history.stamp()
             return stamp, history.runs(search, LIMIT + 1) if stamp != seen else None
 
@@ -177,7 +177,7 @@ class HistoryScreen(Screen[None]):
             "i takes in a .json file from another machine."
         )
 
-    def _show(self, entries: tuple[Entry, ...], nothing: str) -> None:
+    def _show(self, entries: tuple[RunEntry, ...], nothing: str) -> None:
         self._entries = entries
         searching = bool(self.query_one("#search", Input).value.strip())
         known = {entry.run_id: entry for entry in entries}
@@ -220,7 +220,7 @@ class HistoryScreen(Screen[None]):
         with contextlib.suppress(NoMatches):  # the screen has been left meanwhile
             self._describe(entry)
 
-    def _describe(self, entry: Entry) -> None:
+    def _describe(self, entry: RunEntry) -> None:
         pane = self.query_one("#preview-pane", Pane)
         tags = "".join(f" #{tag}" for tag in entry.tags)
         pane.border_title = Content(f"{entry.name or when(entry)}{tags}")

@@ -4,7 +4,7 @@ from typing import Final
 
 from textual.content import Content
 
-from state.history.entry import Entry
+from state.history.entry import RunEntry
 from state.units import format_bytes
 from tui.text.columns import Column, cut, fitting
 from tui.text.glyphs import STATE_STYLES, Glyphs, RowState
@@ -13,13 +13,13 @@ from tui.text.run_words import memory_words, methods_words, model_name, state_wo
 _MIN_NAME: Final = 21
 
 
-def _model(entry: Entry, room: int, glyphs: Glyphs) -> str:
+def _model(entry: RunEntry, room: int, glyphs: Glyphs) -> str:
     """Its name as far as there is room beside its size."""
     size = f" {format_bytes(entry.model_bytes)}" if entry.model_bytes is not None else ""
     return cut(model_name(entry), room - len(size), glyphs) + size
 
 
-def _storage(entry: Entry, room: int, glyphs: Glyphs) -> str:
+def _storage(entry: RunEntry, room: int, glyphs: Glyphs) -> str:
     """The file system and the folder, of which the end says most."""
     left = room - len(entry.filesystem) - 1
     folder = entry.storage
@@ -28,7 +28,7 @@ def _storage(entry: Entry, room: int, glyphs: Glyphs) -> str:
     return f"{entry.filesystem} {folder}"
 
 
-def _state(entry: Entry) -> RowState:
+def _state(entry: RunEntry) -> RowState:
     if entry.status == "running":
         return "running"
     if entry.failed:
@@ -36,15 +36,15 @@ def _state(entry: Entry) -> RowState:
     return "done" if entry.status == "finished" else "cancelled"
 
 
-def _trials(entry: Entry, _room: int, glyphs: Glyphs) -> str:
+def _trials(entry: RunEntry, _room: int, glyphs: Glyphs) -> str:
     return f"{glyphs.states[_state(entry)]} {state_words(entry)}"
 
 
-_MODEL: Final[Column[Entry]] = Column("model", 17, _model)
-_TRIALS: Final[Column[Entry]] = Column("trials", 18, _trials)
-_STORAGE: Final[Column[Entry]] = Column("storage", 18, _storage)
+_MODEL: Final[Column[RunEntry]] = Column("model", 17, _model)
+_TRIALS: Final[Column[RunEntry]] = Column("trials", 18, _trials)
+_STORAGE: Final[Column[RunEntry]] = Column("storage", 18, _storage)
 #: What follows on these, the dearest first, as far as there is room.
-_OPTIONAL: Final[tuple[Column[Entry], ...]] = (
+_OPTIONAL: Final[tuple[Column[RunEntry], ...]] = (
     Column("when", 17, lambda entry, *_: when(entry)),
     Column("methods", 9, lambda entry, *_: methods_words(entry)),
     _STORAGE,
@@ -56,7 +56,7 @@ _OPTIONAL: Final[tuple[Column[Entry], ...]] = (
 _GROWING: Final = {"model": 8, "storage": 30}
 
 
-def columns_for(width: int, glyphs: Glyphs) -> tuple[tuple[Column[Entry], ...], int]:
+def columns_for(width: int, glyphs: Glyphs) -> tuple[tuple[Column[RunEntry], ...], int]:
     """The columns that fit, and the width that is left for the name before them."""
     chosen = [_MODEL, _TRIALS]
     optional, left = fitting(_OPTIONAL, width - _front(glyphs) - _MIN_NAME - sum(column.width for column in chosen))
@@ -80,7 +80,7 @@ def heading(width: int, glyphs: Glyphs) -> Content:
     return Content.styled(f"{'':<{_front(glyphs)}}{'run':<{name_width}}{cells}", "bold $foreground 70%")
 
 
-def line(entry: Entry, width: int, glyphs: Glyphs, *, marked: bool) -> Content:
+def line(entry: RunEntry, width: int, glyphs: Glyphs, *, marked: bool) -> Content:
     """A row: mark, baseline, memory that was left as found, name or id, and the columns."""
     columns, name_width = columns_for(width, glyphs)
     mark = glyphs.chosen if marked else " " * len(glyphs.chosen)
@@ -95,7 +95,7 @@ def line(entry: Entry, width: int, glyphs: Glyphs, *, marked: bool) -> Content:
     return Content.assemble(*parts)
 
 
-def _signs(entry: Entry, glyphs: Glyphs) -> tuple[tuple[str, str], ...]:
+def _signs(entry: RunEntry, glyphs: Glyphs) -> tuple[tuple[str, str], ...]:
     """The baseline's, and that of memory that was left as found."""
     baseline = glyphs.baseline if entry.baseline else " "
     if not memory_words(entry):

@@ -15,10 +15,10 @@ from tui.widgets.method_table import MethodTable
 from tui.widgets.pane import Pane
 
 if TYPE_CHECKING:
-    from backends.methods.entries import Entry
+    from backends.methods.entries import MethodEntry
 
 
-def matches(entry: "Entry", search: str) -> bool:
+def matches(entry: "MethodEntry", search: str) -> bool:
     """Whether every word of a search occurs in a method's name, family or summary, in any case."""
     text = f"{entry.name} {entry.family} {entry.summary}".lower()
     return all(word in text for word in search.lower().split())
@@ -44,7 +44,7 @@ class MethodSearch(Vertical):
     MethodSearch #heading { height: 1; text-wrap: nowrap; }
     """
 
-    def __init__(self, entries: "Mapping[str, Entry]", glyphs: Glyphs) -> None:
+    def __init__(self, entries: "Mapping[str, MethodEntry]", glyphs: Glyphs) -> None:
         super().__init__()
         self._entries = entries
         self._glyphs = glyphs

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets.option_list import Option
 
-from state.history.entry import Entry
+from state.history.entry import RunEntry
 from tui.text.glyphs import Glyphs
 from tui.text.run_rows import line
 from tui.widgets.line_table import LineTable
@@ -31,14 +31,14 @@ class RunTable(LineTable):
 
     def __init__(self, glyphs: Glyphs) -> None:
         super().__init__(glyphs, id="runs")
-        self._entries: tuple[Entry, ...] = ()
+        self._entries: tuple[RunEntry, ...] = ()
 
     @property
-    def current(self) -> Entry | None:
+    def current(self) -> RunEntry | None:
         """The highlighted run."""
         return self._entries[self.highlighted] if self.highlighted is not None and self._entries else None
 
-    def show(self, entries: Sequence[Entry], marked: Collection[str]) -> None:
+    def show(self, entries: Sequence[RunEntry], marked: Collection[str]) -> None:
         """Draw the runs; the cursor stays on its run as long as that is there, else on its line."""
         width = self.line_width
         lines = [line(entry, width, self._glyphs, marked=entry.run_id in marked) for entry in entries]

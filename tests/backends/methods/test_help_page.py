@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from backends.methods.capabilities import Ability, ability
-from backends.methods.entries import Entry
+from backends.methods.entries import MethodEntry
 from backends.methods.help_page import SECTIONS, docstring, page, summary
 from backends.methods.registry import entries
 from state.errors import UnavailableError
@@ -49,8 +49,8 @@ def test_another_packages_method_is_read_without_running_a_line_of_it(
     text = '"""Mine.\n\n    Fidelity:\n        Full."""'
     (tmp_path / "x_pack" / "deep.py").write_text(f"raise RuntimeError\nclass Mine:\n    {text}")
     monkeypatch.syspath_prepend(tmp_path)
-    assert docstring(Entry("mine", "x_pack.deep:Mine", "")).startswith("Mine.")
-    assert page(Entry("mine", "x_pack.deep:Mine", "half a sentence")).endswith("Mine.\n\nFIDELITY\nFull.")
+    assert docstring(MethodEntry("mine", "x_pack.deep:Mine", "")).startswith("Mine.")
+    assert page(MethodEntry("mine", "x_pack.deep:Mine", "half a sentence")).endswith("Mine.\n\nFIDELITY\nFull.")
     assert "x_pack" not in sys.modules
 
 
@@ -59,14 +59,14 @@ def test_the_first_line_of_another_packages_docstring_is_its_summary(
 ) -> None:
     (tmp_path / "x_mine.py").write_text('class Mine:\n    """Mine, raw.\n\n    More."""')
     monkeypatch.syspath_prepend(tmp_path)
-    assert summary(Entry("mine", "x_mine:Mine", "from x", provider="x")) == "Mine, raw, from x"
-    assert summary(Entry("mine", "x_gone:Mine", "from x", provider="x")) == "from x"
+    assert summary(MethodEntry("mine", "x_mine:Mine", "from x", provider="x")) == "Mine, raw, from x"
+    assert summary(MethodEntry("mine", "x_gone:Mine", "from x", provider="x")) == "from x"
     assert summary(entries()["direct"]) == entries()["direct"].summary
 
 
 @pytest.mark.parametrize("target", ["x_gone:Mine", "json:Nonesuch", "sys:Mine", "backends.nonesuch:Mine", "", "a..b:C"])
 def test_a_source_that_cannot_be_read_leaves_the_rest_of_the_page(target: str) -> None:
-    assert page(Entry("mine", target, "half a sentence", provider="x")) == (
+    assert page(MethodEntry("mine", target, "half a sentence", provider="x")) == (
         "mine: half a sentence\nfamily: other, from x"
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backends.methods import registry
-from backends.methods.entries import Entry
+from backends.methods.entries import MethodEntry
 from backends.methods.help_page import SECTIONS, docstring, sections
 from backends.methods.pytorch.torch_save import PyTorch
 from backends.methods.registry import create, entries
@@ -76,7 +76,7 @@ def test_what_a_method_needs_beyond_our_own_packages_is_an_extra_that_exists() -
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_method_has_a_help_page(target: str) -> None:
-    _, found = sections(docstring(Entry("", target, "")))
+    _, found = sections(docstring(MethodEntry("", target, "")))
     assert tuple(found) == SECTIONS, f"the docstring of {target} lacks a section"
     assert "https://" in found["Sources"], f"{target} names no source"
 
@@ -88,7 +88,9 @@ def test_an_unknown_name_is_unavailable(name: str) -> None:
 
 
 def test_a_method_whose_package_is_missing_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = Entry("pytorch", "x:Mine", "", requires=("torch", "no_such.library", "email.gone"), install="ckpt-tui[x]")
+    entry = MethodEntry(
+        "pytorch", "x:Mine", "", requires=("torch", "no_such.library", "email.gone"), install="ckpt-tui[x]"
+    )
     monkeypatch.setitem(registry._OWN, "pytorch", entry)
     words = r"needs the package no_such\.library, email\.gone: pip install 'ckpt-tui\[x\]'"
     with pytest.raises(UnavailableError, match=words):

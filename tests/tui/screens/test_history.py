@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 
 from state.export.files import write_export
 from state.export.json import read_export
-from state.history.entry import Entry
+from state.history.entry import RunEntry
 from state.history.store import History
 from state.paths import data_folder
 from state.plan import SIX, Plan
@@ -58,7 +58,7 @@ def history() -> None:
             history.keep(run)
 
 
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[RunEntry, ...]:
     """What the history holds."""
     with History() as history:
         return history.runs()
@@ -87,7 +87,7 @@ def shows(app: ExplorerApp, kind: type[Screen[Any]]) -> bool:
     return isinstance(app.screen, kind)
 
 
-def current(screen: HistoryScreen) -> Entry | None:
+def current(screen: HistoryScreen) -> RunEntry | None:
     """The highlighted run."""
     return screen.query_one(RunTable).current
 
