@@ -40,7 +40,8 @@ from backends.storage.buffers import populate
 from bench.fio import fio
 from bench.report import Bench, keep_run, where
 from state.analysis.advice import advise
-from state.analysis.results import MethodResult, method_results
+from state.analysis.results import method_results
+from state.analysis.rows import MethodResult
 from state.analysis.words import model_line, settings_line
 from state.errors import CkptTuiError
 from state.live.session import Session, reduce

@@ -18,18 +18,14 @@ other, so they overlap and need not add up to one. The one that explains enough 
 """
 
 import math
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final
 
 import msgspec
 
+from state.analysis.rows import Cause, MethodResult
 from state.plan import Operation, Plan, through_cache
 from state.run.records import Limits
 from state.units import format_seconds
-
-if TYPE_CHECKING:
-    from state.analysis.results import MethodResult
-
-Cause = Literal["storage", "page cache", "CPU", "metadata", "the method itself"]
 
 #: From here on a time is near the device's. Trials of the same kind differ by a quarter on a shared machine, and a
 #: fifth of the time goes to opening, allocating and the last sync even where the device is the cause.
@@ -56,7 +52,7 @@ class Bottleneck(msgspec.Struct, frozen=True):
 
 
 def bottleneck(
-    result: "MethodResult", operation: Operation, limits: Limits, plan: Plan, cores: int | None
+    result: MethodResult, operation: Operation, limits: Limits, plan: Plan, cores: int | None
 ) -> Bottleneck | None:
     """What bounds a method's save or load.
 
@@ -113,7 +109,7 @@ def bottleneck(
     return Bottleneck("the method itself", max(parts.values()), f"the method itself: of its time, {known}")
 
 
-def _used_cores(result: "MethodResult", busy_cores: float, cores: int) -> int:
+def _used_cores(result: MethodResult, busy_cores: float, cores: int) -> int:
     """The cores that a method could have computed on: as many as it has threads, which it says or its time betrays.
 
     Args:
@@ -129,14 +125,14 @@ def _used_cores(result: "MethodResult", busy_cores: float, cores: int) -> int:
     return max(1, min(cores, max(told, math.ceil(busy_cores - 0.1))))
 
 
-def _codec_share(result: "MethodResult", rate_bytes_per_s: float | None, time_s: float) -> float:
+def _codec_share(result: MethodResult, rate_bytes_per_s: float | None, time_s: float) -> float:
     """The part of a time that one core takes for the codec; 0 without a codec."""
     if result.codec is None or not rate_bytes_per_s:
         return 0.0
     return (result.logical_bytes or 0) / rate_bytes_per_s / time_s
 
 
-def _files(result: "MethodResult", file_s: float | None) -> str:
+def _files(result: MethodResult, file_s: float | None) -> str:
     return f"metadata: {result.file_count or 0:,} files at {format_seconds(1000 * (file_s or 0.0))} ms each"
 
 

@@ -18,7 +18,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from state.analysis.results import MethodResult, method_results
+from state.analysis.results import method_results
+from state.analysis.rows import MethodResult
 from state.analysis.steps import SWITCHES, Switch
 from state.optimizations import CELL_OF, CELLS
 from state.plan import CELL_NAMES, Operation

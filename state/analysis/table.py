@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from state.analysis.results import MethodResult, OperationSummary, method_results
+from state.analysis.results import method_results
+from state.analysis.rows import MethodResult, OperationSummary
 from state.analysis.words import (
     WIDE,
     bound_words,

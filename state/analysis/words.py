@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from state.analysis.results import MethodResult, OperationSummary
+from state.analysis.rows import MethodResult, OperationSummary
 from state.needs import MemoryPlan
 from state.plan import OPERATIONS, through_cache
 from state.run.limits import limits_of

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from state.analysis.results import OperationSummary, method_results
+from state.analysis.results import method_results
+from state.analysis.rows import OperationSummary
 from state.run.records import LoadResult, Run, SaveResult
 
 _METHOD_COLUMNS: Final = ("method", "concurrency", "chunk_bytes", "codec", "status", "error", "verified")

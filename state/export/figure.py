@@ -11,7 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from state.analysis.results import MethodResult, OperationSummary, method_results
+from state.analysis.results import method_results
+from state.analysis.rows import MethodResult, OperationSummary
 from state.analysis.words import is_shown, limits_line, model_line, settings_line, speedup_words
 from state.optimizations import BASELINE
 from state.run.limits import limit_s

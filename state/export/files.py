@@ -1,6 +1,6 @@
 """Results as files: JSON, CSV (a row per method and operation, or per trial), Markdown, and a figure.
 
-The suffix of the file's name decides. Field names are those of `state.analysis.results` and stay: scripts depend on
+The suffix of the file's name decides. Field names are those of `state.analysis.rows` and stay: scripts depend on
 them. A file is written beside its final name and renamed, so nobody ever reads half of one.
 """
 

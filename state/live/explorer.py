@@ -6,7 +6,8 @@ from functools import cached_property
 import msgspec
 
 from state.analysis.combine import combine, comparable
-from state.analysis.results import MethodResult, method_results
+from state.analysis.results import method_results
+from state.analysis.rows import MethodResult
 from state.analysis.steps import SWITCHES, Switch, step
 from state.live.session import Session, reduce
 from state.method_names import NAMED

@@ -10,7 +10,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from state.analysis.results import MethodResult, method_results
+from state.analysis.results import method_results
+from state.analysis.rows import MethodResult
 from state.analysis.words import model_line
 from state.live.session import Progress, Session, run_left_s
 from state.plan import LIMIT

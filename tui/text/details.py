@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from state.analysis.results import MethodResult, OperationSummary
+from state.analysis.rows import MethodResult, OperationSummary
 from state.analysis.words import groups_words, memory_state_words, speedup_range
 from state.export.json import pretty
 from state.optimizations import BASELINE

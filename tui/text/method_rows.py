@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from textual.content import Content
 
-from state.analysis.results import MethodResult, OperationSummary
+from state.analysis.rows import MethodResult, OperationSummary
 from state.analysis.words import bound_words, limit_words, speedup_words
 from state.live.explorer import Explorer
 from state.live.session import Progress

@@ -6,7 +6,7 @@ from typing import Final
 from textual.content import Content
 from textual.widgets import Static
 
-from state.analysis.results import MethodResult, OperationSummary
+from state.analysis.rows import MethodResult, OperationSummary
 from state.analysis.words import is_shown, speedup_words
 from state.plan import OPERATIONS
 from state.run.limits import limit_s

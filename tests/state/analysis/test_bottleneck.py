@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from state.analysis.bottleneck import BUSY_SHARE, MOST, STORAGE_SHARE, Bottleneck, bottleneck
-from state.analysis.results import MethodResult, OperationSummary
+from state.analysis.rows import MethodResult, OperationSummary
 from state.plan import OPERATIONS, Operation, Plan
 from state.run.records import Limits
 

@@ -1,7 +1,8 @@
 import msgspec
 import pytest
 
-from state.analysis.results import MethodResult, method_results
+from state.analysis.results import method_results
+from state.analysis.rows import MethodResult
 from state.live.session import Session, reduce
 from state.optimizations import BASELINE
 from state.plan import OPERATIONS, Plan
