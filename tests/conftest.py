@@ -12,51 +12,47 @@ import torch
 
 #: Tests that only compute or draw, and so may run beside all others.
 QUIET: Final = (
-    *("bench/", "state/", "tui/test_snapshots.py", "tui/screens/test_history_snapshots.py", "tui/text/test_compare.py"),
-    *("backends/storage/test_scratch.py", "backends/test_resources.py", "backends/process/test_failures.py"),
+    *("bench/", "state/", "test_", "tui/explorer/", "tui/screens/", "tui/text/"),
+    *("tui/cli/test_gate.py", "tui/cli/test_gate_report.py", "tui/test_history_thread.py", "tui/test_limits_shown.py"),
+    *("tui/test_memory_shown.py", "tui/test_method_choice.py", "tui/test_one_result.py", "tui/test_snapshots.py"),
+    *("backends/process/test_failures.py", "backends/storage/test_scratch.py", "backends/test_resources.py"),
 )
 #: Tests that watch the page cache, free memory or what the system has not written yet, all of which trials change.
 ALONE: Final = (
-    *(
-        "backends/measuring/test_shared_model.py",
-        "backends/process/test_children.py",
-        "backends/storage/test_cold_proof.py",
-    ),
-    *("backends/measuring/test_counters.py", "backends/measuring/test_machine_limits.py"),
-    *(
-        "backends/measuring/test_device_limit.py",
-        "backends/measuring/test_trial.py",
-        "backends/test_meddling.py",
-        "backends/storage/test_pagecache.py",
-    ),
-    *(
-        "backends/measuring/test_memory_at_hand.py",
-        "backends/measuring/test_memory_taken_back.py",
-        "backends/storage/test_patterns.py",
-    ),
-    *("backends/test_silent_storage.py", "backends/test_testing.py", "backends/testing/"),
-    *(
-        "backends/methods/test_conformance_run.py",
-        "backends/methods/test_direct.py",
-        "backends/methods/jax/test_serialization.py",
-    ),
+    *("backends/measuring/", "backends/testing/", "backends/process/test_children.py"),
+    *("backends/storage/test_cold_proof.py", "backends/storage/test_pagecache.py", "backends/storage/test_patterns.py"),
+    *("backends/methods/test_conformance_run.py", "backends/methods/test_direct.py"),
+    *("backends/methods/jax/test_serialization.py", "backends/test_meddling.py", "backends/test_silent_storage.py"),
+    "backends/test_testing.py",
 )
 
 
+def place(item: pytest.Item) -> str:
+    """Where a test lies, below this folder."""
+    return str(item.path.relative_to(Path(__file__).parent))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what this machine lacks the device for."""
+    """Leave out what this machine lacks the device for, and let quiet tests run while others want to be alone.
+
+    Of two processes, each begins with one half of the tests.
+    """
     for item in items:
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip("torch sees no GPU"))
+    alone = [item for item in items if place(item).startswith(ALONE)]
+    quiet = [item for item in items if place(item).startswith(QUIET)]
+    others = [item for item in items if not place(item).startswith((*ALONE, *QUIET))]
+    first = max(0, len(items) // 2 - len(alone))
+    items[:] = [*alone, *others[:first], *quiet, *others[first:]]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # so that waiting does not count as the test's time
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Keep trials of one process from tests of another that would see them; whoever is first, the others wait."""
-    where = str(item.path.relative_to(Path(__file__).parent))
     with Path(__file__).open() as lock:
-        if not where.startswith(QUIET):
-            fcntl.flock(lock, fcntl.LOCK_EX if where.startswith(ALONE) else fcntl.LOCK_SH)
+        if not place(item).startswith(QUIET):
+            fcntl.flock(lock, fcntl.LOCK_EX if place(item).startswith(ALONE) else fcntl.LOCK_SH)
         try:
             return (yield)
         finally:
