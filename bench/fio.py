@@ -29,8 +29,8 @@ import numpy as np
 from backends.measuring.device_limit import PATTERNS, LimitTrial
 from backends.process.machine_info import environment
 from backends.storage import pagecache
+from backends.storage.block_sizes import LOOKS, TRY_BYTES
 from backends.storage.blocks import Pattern
-from backends.storage.patterns import LOOKS, TRY_BYTES
 from bench.report import Bench, keep, where
 from state.plan import OPERATIONS, Operation, Plan
 from state.stats.intervals import summarise

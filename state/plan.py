@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 
 from state.chunks import large_chunk_shape, tile_shape
+from state.codecs import Codec
 from state.errors import RequestError
 from state.model import TensorInfo
 from state.optimizations import (
@@ -16,10 +17,9 @@ from state.optimizations import (
     MAX_CHUNK_BYTES,
     MAX_CONCURRENCY,
     MIN_CHUNK_BYTES,
-    Codec,
     Optimizations,
 )
-from state.options import CODEC, PERCENT, SIZE, TIME, TIMEOUT, WHOLE, Declaration, Kind, Option, options_of
+from state.option_types import CODEC, PERCENT, SIZE, TIME, TIMEOUT, WHOLE, Declaration, Kind, Option, options_of
 from state.units import share_argument, size_argument
 
 #: The methods of the study that this tool continues, in the order in which people see them.

@@ -20,7 +20,11 @@ QUIET: Final = (
 #: Tests that watch the page cache, free memory or what the system has not written yet, all of which trials change.
 ALONE: Final = (
     *("backends/measuring/", "backends/testing/", "backends/process/test_children.py"),
-    *("backends/storage/test_cold_proof.py", "backends/storage/test_pagecache.py", "backends/storage/test_patterns.py"),
+    *(
+        "backends/storage/test_cold_proof.py",
+        "backends/storage/test_pagecache.py",
+        "backends/storage/test_block_sizes.py",
+    ),
     *("backends/methods/test_conformance_run.py", "backends/methods/test_direct.py"),
     *("backends/methods/jax/test_serialization.py", "backends/test_meddling.py", "backends/test_silent_storage.py"),
     "backends/test_testing.py",

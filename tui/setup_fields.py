@@ -10,7 +10,7 @@ from backends.models.architectures import architectures
 from backends.models.names import check_size, kind_of
 from backends.storage.folder import check_storage, user_path
 from state.errors import RequestError
-from state.options import FORM_SECTIONS
+from state.option_types import FORM_SECTIONS
 from state.plan import OPTIONS, Plan
 
 

@@ -7,8 +7,8 @@ kernel's way to it is measured. This is how fio measures a device (https://fio.r
 end_fsync=1``). Where saves are buffered or loads are warm, the page cache is part of what methods get, so the limit
 goes through it as well.
 
-Block size and number of requests at a time are chosen before the clock starts (`backends.storage.patterns`), on a part
-of the bytes.
+Block size and number of requests at a time are chosen before the clock starts (`backends.storage.block_sizes`), on a
+part of the bytes.
 """
 
 import errno
@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 
 from backends.measuring.trial import Report, Trial
-from backends.storage import patterns
+from backends.storage import block_sizes
 from backends.storage.blocks import DIRECT, Pattern, buffers, in_blocks, open_file, read_at, write_at
 from backends.storage.folder import preallocate, sync_path, sync_tree
 from backends.tensors import VerificationError
@@ -62,7 +62,7 @@ class LimitTrial(Trial):
         self._source = source
         self._threads = ThreadPoolExecutor(_MOST_THREADS)
         self._buffers = memoryview(buffers(_BUFFER_BYTES))
-        self._try_bytes = min(len(source), patterns.TRY_BYTES)
+        self._try_bytes = min(len(source), block_sizes.TRY_BYTES)
         # The page cache belongs to what is measured where saves are buffered and where loads are warm.
         self._through_cache = not self._durable if operation == "save" else plan.cache == "warm"
         self._direct = bool(DIRECT) and not self._through_cache
@@ -94,8 +94,8 @@ class LimitTrial(Trial):
 
     def _try_all(self, path: Path) -> None:
         attempt = self._try_write if self._operation == "save" else self._try_read
-        self._pattern, times_s = patterns.choose(PATTERNS, lambda pattern: attempt(path, pattern))
-        self._tried = patterns.told(times_s, self._try_bytes)
+        self._pattern, times_s = block_sizes.choose(PATTERNS, lambda pattern: attempt(path, pattern))
+        self._tried = block_sizes.told(times_s, self._try_bytes)
 
     def _try_write(self, path: Path, pattern: Pattern) -> float:
         path.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from backends.methods.tensorstore.zarr2 import compressor
 from backends.storage import pagecache
 from backends.storage.folder import full_sync
 from backends.tensors import Array, dtype_name, to_numpy
-from state.optimizations import Codec
+from state.codecs import Codec
 from state.plan import Cache, Plan
 from state.run.records import Limits
 from state.units import KIB, MIB

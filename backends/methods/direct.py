@@ -26,10 +26,10 @@ from backends.methods.safetensors.header import (
 )
 from backends.methods.safetensors.names import DTYPES, pack, unpack
 from backends.methods.safetensors.shards import INDEX_NAME, file_names, read_index, split, write_index
+from backends.storage.block_sizes import TRY_BYTES, choose, told
 from backends.storage.blocks import ALIGNMENT, DIRECT, Pattern, align, buffers, in_blocks, open_file, read_at, write_at
 from backends.storage.buffers import Lanes, Parts, populate
 from backends.storage.folder import full_sync, preallocate
-from backends.storage.patterns import TRY_BYTES, choose, told
 from backends.tensors import StateDict
 from state.errors import RequestError
 from state.needs import MemoryNeed

@@ -9,7 +9,7 @@ import torch
 
 from backends.models.architectures import architectures
 from backends.models.names import check_size, kind_of, path_of
-from backends.models.weights import Weights
+from backends.models.weight_files import Weights
 from state.errors import ModelError
 from state.model import Model
 from state.units import MIB

@@ -21,7 +21,7 @@ import psutil
 
 from backends.storage.pagecache import unwritten_bytes
 from state.errors import CkptTuiError
-from state.options import WATCH_S
+from state.option_types import WATCH_S
 from state.run.events import Event, WorkerEvent, decode_event, encode
 from state.units import MIB
 

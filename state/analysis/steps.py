@@ -4,7 +4,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from state.optimizations import MAX_CHUNK_BYTES, MAX_CONCURRENCY, MIN_CHUNK_BYTES, Codec
+from state.codecs import Codec
+from state.optimizations import MAX_CHUNK_BYTES, MAX_CONCURRENCY, MIN_CHUNK_BYTES
 from state.plan import Plan
 
 Switch = Literal["concurrency", "chunking", "compression"]

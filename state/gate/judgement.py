@@ -7,8 +7,8 @@ import msgspec
 
 from state.analysis.comparison import Change, compare
 from state.errors import RequestError
+from state.gate.common_ground import grounds_words, not_in_common
 from state.gate.failed_trials import FailedTrials, failed_trials
-from state.gate.grounds import grounds_words, not_in_common
 from state.plan import LIMIT, Operation
 from state.run.records import Run
 from state.stats.between_runs import ASSUMED, BetweenRuns

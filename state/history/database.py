@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from state.errors import HistoryError
-from state.history.migrations import VERSION, migrate, version_of
+from state.history.schema import VERSION, migrate, version_of
 
 #: How long to wait for another process that writes.
 _BUSY_S: Final = 20.0

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from state.codecs import CODEC_LEVELS, Codec
 from state.errors import RequestError
-from state.optimizations import CELLS, CODEC_LEVELS, Codec
+from state.optimizations import CELLS
 
 
 def test_the_eight_cells_are_the_whole_cube() -> None:

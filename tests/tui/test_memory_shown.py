@@ -11,9 +11,9 @@ from state.plan import Memory, Plan
 from state.run.records import MemoryState, Run
 from tests.state.factories import run_of
 from tui.cli.history_report import print_entries
-from tui.text import method_rows, run_rows
+from tui.text import method_columns, run_columns
 from tui.text.glyphs import ASCII, BLOCKS, Glyphs
-from tui.text.method_rows import Row
+from tui.text.method_columns import Row
 from tui.text.preview import preview
 
 TIMES = {("pytorch", operation): [1.0] * 3 for operation in ("save", "load")}
@@ -56,7 +56,7 @@ def test_a_row_of_the_explorer_has_a_sign_that_takes_no_room(
     save: MemoryState, load: MemoryState, sign: str, glyphs: Glyphs, width: int
 ) -> None:
     def written(run: Run) -> str:
-        return method_rows.line(Row("pytorch", "done", True, False, method_results(run)[0]), width, glyphs).plain
+        return method_columns.line(Row("pytorch", "done", True, False, method_results(run)[0]), width, glyphs).plain
 
     plain, shown = written(with_memory("at hand", "at hand")), written(with_memory(save, load))
     name = shown.index("pytorch")
@@ -69,8 +69,8 @@ def test_the_history_has_the_sign_and_the_words_only_where_memory_was_left_as_fo
 ) -> None:
     at_hand, as_found = kept("at-hand"), kept("as-found")
     for width in (80, 200):
-        plain = run_rows.line(at_hand, width, BLOCKS, marked=False).plain
-        shown = run_rows.line(as_found, width, BLOCKS, marked=False).plain
+        plain = run_columns.line(at_hand, width, BLOCKS, marked=False).plain
+        shown = run_columns.line(as_found, width, BLOCKS, marked=False).plain
         assert BLOCKS.as_found not in plain
         assert shown.replace(BLOCKS.as_found, " ") == plain
     assert as_found.matches(["found"])

@@ -34,7 +34,7 @@ from tests.state.simulated import NOISES, TWO_STATE, sample
 from tui.text.charts import run_charts
 from tui.text.details import details
 from tui.text.glyphs import BLOCKS
-from tui.text.method_rows import Row, columns_for
+from tui.text.method_columns import Row, columns_for
 from tui.text.next_step import hint
 from tui.text.why import why_lines
 from tui.widgets.chart import Chart

@@ -7,7 +7,7 @@ from pathlib import Path
 from textual.app import App
 
 from state.errors import CkptTuiError
-from tui.aside import aside
+from tui.background import aside
 from tui.screens.question import Question
 
 

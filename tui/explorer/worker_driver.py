@@ -14,7 +14,7 @@ from state.errors import CkptTuiError, WorkerError
 from state.plan import Plan
 from state.run.events import Event, RunFinished, RunInterrupted, RunRefused, RunRequested, WorkerStarting
 from state.run.records import Failure
-from tui.aside import aside
+from tui.background import aside
 
 if TYPE_CHECKING:
     from backends.process.launcher import Launcher

@@ -19,10 +19,10 @@ from state.errors import RequestError
 from state.live.explorer import Explorer, is_same_run
 from state.units import size_argument
 from tui.keys import ACTIONS
+from tui.text.chart_views import TITLES, VIEWS, View
 from tui.text.glyphs import Glyphs
-from tui.text.method_rows import Row, rows
+from tui.text.method_columns import Row, rows
 from tui.text.settings_words import cell_words, title_words
-from tui.text.views import TITLES, VIEWS, View
 from tui.widgets.live_strip import LiveStrip
 from tui.widgets.pane import Pane
 

@@ -15,7 +15,7 @@ from backends.storage.folder import user_path
 from state.errors import CkptTuiError, ExportError
 from state.export.files import check_export, write_export
 from state.run.records import Run
-from tui.widgets.tick import Tick
+from tui.widgets.checkbox import Tick
 
 #: Suffix -> what it holds, and whether it is written unless told otherwise.
 KINDS: Final = {

@@ -26,11 +26,11 @@ from tui.history_thread import Keeper
 from tui.screens.ask import Ask
 from tui.screens.explore import MIN_COLUMNS, MIN_LINES, WIDE_COLUMNS
 from tui.screens.question import Question
+from tui.text.chart_views import TITLES
 from tui.text.glyphs import Glyphs
 from tui.text.preview import preview
-from tui.text.run_rows import heading
+from tui.text.run_columns import heading
 from tui.text.run_words import when
-from tui.text.views import TITLES
 from tui.widgets.chart import Chart
 from tui.widgets.pane import Pane
 from tui.widgets.run_table import RunTable

@@ -13,7 +13,7 @@ from textual.widgets import Button, Input, Label, Select, Static
 
 from backends.models.architectures import architectures
 from state.plan import Plan
-from tui.aside import aside
+from tui.background import aside
 from tui.setup_fields import Field, fields, read_form
 
 

@@ -18,7 +18,7 @@ from textual_serve.server import Server
 
 from state.errors import RequestError
 from state.plain_text import one_line
-from tui.web.door import TOKEN, Door
+from tui.web.access import TOKEN, Door
 from tui.web.visitor import Visitor, cells
 
 _PAGE: Final = Path(__file__).parent / "page"

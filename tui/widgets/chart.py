@@ -12,8 +12,8 @@ from state.plan import OPERATIONS
 from state.run.limits import limit_s
 from state.run.records import Run
 from state.units import format_bytes, format_seconds
+from tui.text.chart_views import TITLES, VIEWS, View
 from tui.text.charts import Bar, Mark, bar_lines, labels_of
-from tui.text.views import TITLES, VIEWS, View
 
 #: A glyph for each operation, so that colour is not all that tells them apart.
 #: Pale is what is no method's, and a difference that is not shown.

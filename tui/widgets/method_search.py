@@ -10,7 +10,7 @@ from textual.containers import Vertical
 from textual.widgets import Input, Static
 
 from tui.text.glyphs import Glyphs
-from tui.text.method_rows import Row, heading
+from tui.text.method_columns import Row, heading
 from tui.widgets.method_table import MethodTable
 from tui.widgets.pane import Pane
 

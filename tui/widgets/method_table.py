@@ -5,7 +5,7 @@ from textual.message import Message
 from textual.widgets.option_list import Option
 
 from tui.text.glyphs import Glyphs
-from tui.text.method_rows import Row, line
+from tui.text.method_columns import Row, line
 from tui.widgets.line_table import LineTable
 
 

@@ -10,7 +10,7 @@ from textual.widgets.option_list import Option
 
 from state.history.entry import RunEntry
 from tui.text.glyphs import Glyphs
-from tui.text.run_rows import line
+from tui.text.run_columns import line
 from tui.widgets.line_table import LineTable
 
 

@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import OptionList
 
-from state.options import FORM_SECTIONS, Option
+from state.option_types import FORM_SECTIONS, Option
 from state.plan import OPTIONS, Plan
 from tui.widgets.line_list import LineList
 

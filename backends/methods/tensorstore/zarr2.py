@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.methods.tensorstore.family import ArrayMethod
-from state.optimizations import Codec
+from state.codecs import Codec
 
 
 def compressor(codec: Codec | None) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 from backends.methods.entries import method
 from backends.methods.tensorstore.family import ArrayMethod
 from state.chunks import large_chunk_shape
-from state.optimizations import Codec
+from state.codecs import Codec
 from state.units import MIB
 
 #: What is read or decoded on its own inside a shard. Parts of 4 MiB keep all cores busy in a shard of 64 MiB, and are

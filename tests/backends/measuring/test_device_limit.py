@@ -16,7 +16,7 @@ from backends.measuring import device_limit
 from backends.measuring.device_limit import FILE_NAME, PATTERNS, LimitTrial
 from backends.measuring.shared_model import Arena
 from backends.methods import direct
-from backends.storage import pagecache, patterns
+from backends.storage import block_sizes, pagecache
 from backends.storage.blocks import Pattern
 from backends.tensors import VerificationError
 from state.model import Model
@@ -215,7 +215,7 @@ def test_requests_that_the_system_cuts_short_are_continued(
 
 
 def test_a_large_model_tries_a_part_of_its_bytes_only(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patterns, "TRY_BYTES", 1 << 20)
+    monkeypatch.setattr(block_sizes, "TRY_BYTES", 1 << 20)
     large = memoryview(mmap.mmap(-1, 5 << 20))
     seen: list[tuple[str, int]] = []
     read = LimitTrial._read_file

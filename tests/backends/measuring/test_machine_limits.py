@@ -12,7 +12,7 @@ from backends.measuring import machine_limits
 from backends.measuring.machine_limits import FILE_BYTES, PIECE_BYTES, codec_rates, file_costs, measure_machine, pieces
 from backends.storage import pagecache
 from backends.tensors import StateDict
-from state.optimizations import Codec
+from state.codecs import Codec
 from state.plan import Plan
 from state.run.events import MachineMeasured, TrialStarted
 from state.run.records import Limits

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from state.analysis.steps import CODECS, SWITCHES, Switch, step
-from state.optimizations import CODEC_LEVELS, MAX_CHUNK_BYTES, MAX_CONCURRENCY, MIN_CHUNK_BYTES, Codec, CodecName
+from state.codecs import CODEC_LEVELS, Codec, CodecName
+from state.optimizations import MAX_CHUNK_BYTES, MAX_CONCURRENCY, MIN_CHUNK_BYTES
 from state.plan import Plan
 from state.units import MIB
 

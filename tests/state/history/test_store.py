@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from state.errors import HistoryError, RequestError
-from state.history.migrations import MIGRATIONS, VERSION
+from state.history.schema import MIGRATIONS, VERSION
 from state.history.store import History
 from state.paths import data_folder
 from state.plan import SIX, Plan
@@ -242,7 +242,7 @@ def test_a_run_that_version_1_left_running_is_cancelled(path: Path) -> None:
 def test_a_migration_that_fails_leaves_the_old_tables(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made_by_version_1(path, RUN)
     with monkeypatch.context() as patch:
-        patch.setattr("state.history.migrations.MIGRATIONS", (*MIGRATIONS[:-1], (*MIGRATIONS[-1], "CREATE nonsense")))
+        patch.setattr("state.history.schema.MIGRATIONS", (*MIGRATIONS[:-1], (*MIGRATIONS[-1], "CREATE nonsense")))
         with pytest.raises(HistoryError, match="cannot be used"):
             History(path)
     with History(path) as history:

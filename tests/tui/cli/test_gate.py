@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from state.codecs import Codec
 from state.export.files import write_export
-from state.optimizations import Codec
 from state.plan import LIMIT, OPERATIONS, Operation, Plan
 from state.run.environment import Environment, FileSystem
 from state.run.records import Failure, Run

@@ -13,7 +13,7 @@ import pytest
 
 from state.export.files import EXPORTERS, write_export
 from state.export.json import from_json
-from state.history.migrations import VERSION
+from state.history.schema import VERSION
 from state.history.store import History
 from state.paths import data_folder
 from state.plan import Plan

@@ -37,10 +37,10 @@ from tui.screens.question import Question
 from tui.screens.setup import Setup
 from tui.screens.text import TextPage
 from tui.widgets.chart import Chart
+from tui.widgets.checkbox import Tick
 from tui.widgets.live_strip import sparkline
 from tui.widgets.method_table import MethodTable
 from tui.widgets.switch_row import SwitchRow
-from tui.widgets.tick import Tick
 
 
 def text(app: ExplorerApp, selector: str) -> str:

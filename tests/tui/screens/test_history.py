@@ -33,9 +33,9 @@ from tui.screens.question import Question
 from tui.screens.text import TextPage
 from tui.text.glyphs import ASCII, BLOCKS
 from tui.text.preview import preview
-from tui.text.run_rows import columns_for, heading, line
+from tui.text.run_columns import columns_for, heading, line
+from tui.widgets.checkbox import Tick
 from tui.widgets.run_table import RunTable
-from tui.widgets.tick import Tick
 
 
 def kept(number: int, **plan: object) -> Run:

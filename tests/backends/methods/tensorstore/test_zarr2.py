@@ -20,7 +20,8 @@ from backends.methods.tensorstore.index import read_index
 from backends.methods.tensorstore.zarr2 import TensorStore
 from backends.storage.pinned import PinnedPool
 from backends.tensors import StateDict, verify
-from state.optimizations import CELLS, CODEC_LEVELS, MIN_CHUNK_BYTES, Codec
+from state.codecs import CODEC_LEVELS, Codec
+from state.optimizations import CELLS, MIN_CHUNK_BYTES
 from state.plan import CELL_NAMES, Plan
 from tests.backends.samples import CPU, random_tensor, raw
 

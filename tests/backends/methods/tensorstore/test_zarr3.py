@@ -14,7 +14,7 @@ from backends.methods.tensorstore.index import read_index
 from backends.methods.tensorstore.zarr3 import INNER_CHUNK_BYTES, Zarr3, codecs
 from backends.tensors import StateDict
 from state.chunks import large_chunk_shape
-from state.optimizations import CODEC_LEVELS, Codec
+from state.codecs import CODEC_LEVELS, Codec
 from state.plan import Plan
 from state.units import MIB
 from tests.backends.samples import random_tensor, raw

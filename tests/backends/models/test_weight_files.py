@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from backends.models.sources import gzip_ratio
-from backends.models.weights import Weights
+from backends.models.weight_files import Weights
 from backends.tensors import StateDict
 from state.errors import ModelError
 from tests.backends.samples import REAL_FOLDER, bits, filled

@@ -9,8 +9,8 @@ from typing import Any, Final, Literal, NamedTuple, get_args, get_origin, get_ty
 
 import msgspec
 
+from state.codecs import Codec
 from state.errors import RequestError
-from state.optimizations import Codec
 from state.units import (
     duration_argument,
     parse_duration,

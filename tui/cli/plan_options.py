@@ -8,7 +8,7 @@ import click
 from backends.methods.groups import GROUPS, groups
 from state.errors import CkptTuiError
 from state.method_names import expand_methods
-from state.options import Option
+from state.option_types import Option
 from state.plan import OPTIONS, Plan
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from state.optimizations import CELLS, FORMATS
 from state.plan import OPERATIONS, Operation
 from state.stats.intervals import half_width
 from state.units import format_bytes, format_rate, format_seconds
-from tui.text.columns import Column, cut, fitting
+from tui.text.column_fitting import Column, cut, fitting
 from tui.text.glyphs import STATE_STYLES, Glyphs, RowState
 
 

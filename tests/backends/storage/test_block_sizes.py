@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.storage import patterns
+from backends.storage import block_sizes
+from backends.storage.block_sizes import choose, told
 from backends.storage.blocks import Pattern
-from backends.storage.patterns import choose, told
 
 SOME = (Pattern(1024, 1), Pattern(2048, 2), Pattern(4096, 4))
 
@@ -41,7 +41,7 @@ def test_a_disturbed_look_does_not_decide() -> None:
 
 
 def test_time_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patterns, "_TRY_S", 0.0)
+    monkeypatch.setattr(block_sizes, "_TRY_S", 0.0)
     best, seen = choose(SOME, lambda pattern: 1 / pattern.depth)
     assert (best, [*seen]) == (SOME[0], [SOME[0]])
 

@@ -6,7 +6,7 @@ from textual.content import Content
 
 from state.history.entry import RunEntry
 from state.units import format_bytes
-from tui.text.columns import Column, cut, fitting
+from tui.text.column_fitting import Column, cut, fitting
 from tui.text.glyphs import STATE_STYLES, Glyphs, RowState
 from tui.text.run_words import memory_words, methods_words, model_name, state_words, when
 
