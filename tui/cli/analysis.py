@@ -11,9 +11,9 @@ import msgspec
 from state.errors import CkptTuiError, HistoryError, RequestError
 from state.export.json import pretty
 from state.units import parse_share
+from tui.cli.click_options import Parsed, make_plan, plan_options
 from tui.cli.history import RUN_REFERENCE, opened_history
 from tui.cli.output import json_format_option, standard_output, tell
-from tui.cli.plan_options import Parsed, make_plan, plan_options
 from tui.text.styled import Line
 
 if TYPE_CHECKING:

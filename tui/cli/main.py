@@ -13,8 +13,8 @@ import msgspec
 
 from state.errors import CkptTuiError, OutputError, RequestError, UnavailableError, WorkerError
 from state.plan import Plan
+from tui.cli.click_options import check_model, make_plan, plan_options
 from tui.cli.output import check_files, format_option, standard_output, tell, write_files
-from tui.cli.plan_options import check_model, make_plan, plan_options
 from tui.plain_characters import be_plain_where_needed, is_plain
 
 if TYPE_CHECKING:

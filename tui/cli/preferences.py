@@ -9,7 +9,7 @@ from state.errors import RequestError, SettingsError
 from state.paths import settings_file
 from state.plan import Plan
 from state.settings import Settings, read_settings
-from tui.cli.plan_options import check_model, make_plan
+from tui.cli.click_options import check_model, make_plan
 from tui.keys import DEFAULT_KEYS, is_key
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from backends.methods import registry
 from state.codecs import CODEC_LEVELS, Codec
 from state.command_line import run_command
 from state.plan import CELL_NAMES, SIX, Plan
-from tui.cli.plan_options import make_plan, plan_options
+from tui.cli.click_options import make_plan, plan_options
 
 
 def test_only_what_is_not_as_it_comes_is_written() -> None:

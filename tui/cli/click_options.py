@@ -1,4 +1,4 @@
-"""The options of the command line that make a plan, shared by `run` and `explore`."""
+"""The options of a plan (`state.plan`) as click has them, for `run`, `explore` and `aa`."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
