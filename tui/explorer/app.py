@@ -64,7 +64,9 @@ class ExplorerApp(ExplorerCore):
 
     def action_stop(self) -> None:
         """Stop at once; asked again, without waiting for what the worker has to delete."""
-        if self.explorer.running or self._steering.is_asking:
+        if self._leaving.begun:
+            self._leaving.hurry()
+        elif self.explorer.running or self._steering.is_asking:
             self._steering.stop()
 
     def action_open(self) -> None:

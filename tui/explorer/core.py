@@ -181,9 +181,9 @@ class ExplorerCore(App[None]):
         return is_busy
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Dim what cannot be done now: nothing any more when it is being left, since no screen comes up then."""
+        """Dim what cannot be done now: no screen comes up any more when it is being left, which may only be hurried."""
         if self._leaving.begun:
-            return False
+            return action in ("quit", "stop")
         running = self.explorer.running
         if (action == "stop" and not (running or self._steering.is_asking)) or (
             action in ("run", "run_all") and running
@@ -197,14 +197,18 @@ class ExplorerCore(App[None]):
     # The end -------------------------------------------------------------------------------------------------------
 
     async def action_quit(self) -> None:
-        """Leave, but not out of a run without asking."""
+        """Leave, but not out of a run without asking; asked again, without waiting for what has to be deleted."""
+        if self._leaving.begun:
+            self._leaving.hurry()
+            return
         if not self.explorer.running:
             await self._leaving.leave()
             return
 
         def answer(yes: bool | None) -> None:
             if yes:
-                self.notify("leaving: the trial is stopped and its files are deleted …", timeout=60)
+                again = f"{self.keys['quit']} again does not wait for that"
+                self.notify(f"leaving: the trial's files are being deleted; {again}", timeout=60)
                 self.run_worker(self._leaving.leave())
 
         from tui.screens.question import Question

@@ -40,7 +40,7 @@ class Leaving:
         self.begun = False
         self._app = app
         self._end = end
-        self._hurry = hurry
+        self.hurry = hurry
         self._asked_by: int | None = None
         self._is_hung_up = False
 
@@ -82,7 +82,7 @@ class Leaving:
         if not self._app.is_running:  # it has ended, and only tidies up
             return
         if self._asked_by is not None:
-            self._hurry()
+            self.hurry()
             self._app.exit(return_code=128 + number)
             return
         self._asked_by = number

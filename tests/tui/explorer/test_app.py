@@ -726,6 +726,31 @@ async def test_leaving_a_run_asks_first(storage: Path) -> None:
     assert app.return_code == 0
 
 
+@pytest.mark.parametrize("key", ["q", "x"])
+async def test_leaving_that_takes_long_can_be_hurried(key: str, storage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app, launcher = explorer(storage, held_in(0))
+    deleting, hurried = asyncio.Event(), asyncio.Event()
+
+    async def close() -> None:
+        deleting.set()
+        await hurried.wait()
+
+    monkeypatch.setattr(launcher, "close", close)
+    monkeypatch.setattr(launcher, "kill", hurried.set)
+    async with opened(app) as pilot:
+        await pilot.press("r")
+        await settled(pilot)
+        await pilot.press("q", "y")
+        async with asyncio.timeout(60):
+            await deleting.wait()
+        assert any("q again" in str(note.message) for note in app._notifications)
+        await pilot.press("h", "r")
+        assert not hurried.is_set(), "nothing else is done any more"
+        await pilot.press(key)
+        async with asyncio.timeout(60):
+            await hurried.wait()
+
+
 async def test_leaving_without_a_run_just_leaves(storage: Path) -> None:
     app, launcher = explorer(storage)
     async with opened(app) as pilot:
