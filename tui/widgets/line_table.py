@@ -37,6 +37,10 @@ class LineTable(LineList):
         """The columns follow the width."""
         self.post_message(self.Resized())
 
+    def watch_show_vertical_scrollbar(self) -> None:
+        """A bar that comes or goes takes or gives room, of which no event tells."""
+        self.post_message(self.Resized())
+
     def highlight_clicked(self, event: events.Click) -> bool:
         """Move the cursor to the line under a click, instead of choosing it. Returns whether there was one."""
         event.prevent_default()

@@ -15,7 +15,7 @@ from state.plan import CELL_NAMES, SIX, Plan
 from state.run.records import Failure, Run
 from state.settings import Settings
 from tests.state.factories import run_of, with_advice
-from tests.tui.scripted import MODEL_88MB, explorer, filled
+from tests.tui.scripted import MODEL_88MB, explorer, filled, settled
 from tests.tui.test_snapshots import SIZES, same_everywhere
 from tui.screens.history import HistoryScreen
 from tui.widgets.run_table import RunTable
@@ -90,10 +90,18 @@ def pressing(*keys: str) -> Act:
                     await pilot.pause(0.02)
             for line in pilot.app.screen.query(Input):
                 line.cursor_blink = False
-            for _ in range(3):
-                await pilot.pause(0.02)
+        await steady(pilot)
 
     return act
+
+
+async def steady(pilot: Pilot[None]) -> None:
+    """Wait until what is drawn stays as it is."""
+    before, now = "", pilot.app.export_screenshot()
+    async with asyncio.timeout(60):
+        while now != before:
+            await settled(pilot)
+            before, now = now, pilot.app.export_screenshot()
 
 
 def drawn(screen: HistoryScreen) -> bool:
