@@ -26,8 +26,6 @@ _cpu, _contiguous = torch.Tensor.cpu, torch.Tensor.contiguous
 _memcmp: Final = ctypes.CDLL(None).memcmp
 _memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 _memcmp.restype = ctypes.c_int
-
-
 _empty, _frombuffer, _view, _uint8 = torch.empty, torch.frombuffer, torch.Tensor.view, torch.uint8
 _DTYPES: Final = {name: value for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
 

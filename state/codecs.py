@@ -8,8 +8,6 @@ import msgspec
 from state.errors import RequestError
 
 CodecName = Literal["gzip", "zstd", "blosc-lz4", "blosc-zstd"]
-
-
 #: codec -> (lowest level, highest level, default level). Level 0 stores without compressing, so it is not offered.
 CODEC_LEVELS: Final[dict[CodecName, tuple[int, int, int]]] = {
     "gzip": (1, 9, 1),

@@ -8,20 +8,10 @@ from state.codecs import Codec
 from state.units import GIB, KIB, MIB, size_argument
 
 DEFAULT_CONCURRENCY: Final = 128
-
-
 DEFAULT_CHUNK_BYTES: Final = 64 * MIB
-
-
 MIN_CHUNK_BYTES: Final = 64 * KIB
-
-
 MAX_CHUNK_BYTES: Final = GIB
-
-
 MAX_CONCURRENCY: Final = 4096
-
-
 #: Bytes of tensors whose chunks may be in memory at a time with concurrency on.
 IN_FLIGHT_BYTES: Final = GIB
 
@@ -59,19 +49,13 @@ CELLS: Final[dict[str, tuple[bool, bool, bool]]] = {
     "ts+chunks+compression": (False, True, True),
     "t5x": (True, True, True),
 }
-
-
 #: Other formats that TensorStore writes -> which of the three switches are on in them.
 FORMATS: Final[dict[str, tuple[bool, bool, bool]]] = {
     f"{name}{suffix}": (True, True, bool(suffix))
     for name in ("zarr3", "zarr3-sharded", "ocdbt")
     for suffix in ("", "+compression")
 }
-
-
 #: The cells the other way round.
 CELL_OF: Final = {switches: name for name, switches in CELLS.items()}
-
-
 #: The method that speed-ups are quoted against.
 BASELINE: Final = "tensorstore"

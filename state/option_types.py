@@ -68,7 +68,7 @@ class Declaration(NamedTuple):
         flag: On the command line.
         section: What it belongs to.
         help: What it does, in a sentence for `--help`.
-        kind: Of its values, where they are not one of a few.
+        kind: What kind its values are, where they are not a few.
         metavar: What stands for the value in `--help`, if that is not the kind's name.
         unset: What it means to give none, where that is possible.
         label: Its name in the setup; empty where the setup does not have it.

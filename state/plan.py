@@ -1,4 +1,4 @@
-"""What to measure: the plan of one run, and its schedule."""
+"""What to measure: the plan of one run, with every option declared once."""
 
 import math
 from typing import Annotated, Final, Literal, get_args
@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 
 from state.chunks import large_chunk_shape, tile_shape
-from state.codecs import Codec
+from state.codecs import CODEC_LEVELS, Codec
 from state.errors import RequestError
 from state.model import TensorInfo
 from state.optimizations import (
@@ -24,31 +24,16 @@ from state.units import share_argument, size_argument
 
 #: The methods of the study that this tool continues, in the order in which people see them.
 SIX: Final = ("pytorch", "tensorstore", "t5x", "ts+concurrency", "ts+chunks", "ts+compression")
-
-
 CELL_NAMES: Final = tuple(CELLS)
-
-
 #: The name that the storage device's limit has among the trials. It is no method and no method may be called so.
 LIMIT: Final = "limit"
-
-
 Dtype = Literal["auto", "float16", "bfloat16", "float32"]
-
-
 Cache = Literal["cold", "warm"]
-
-
 Durability = Literal["durable", "buffered"]
-
-
 Memory = Literal["at-hand", "as-found"]
-
-
 Operation = Literal["save", "load"]
-
-
 OPERATIONS: Final[tuple[Operation, ...]] = get_args(Operation)
+_CODECS: Final = " or ".join((", ".join(list(CODEC_LEVELS)[:-1]), list(CODEC_LEVELS)[-1]))
 
 
 def _size_words(plan: "Plan") -> str:
@@ -183,10 +168,10 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Declaration(
             "--codec",
             "methods",
-            "Codec where compression is on: gzip, zstd, blosc-lz4 or blosc-zstd.",
+            f"Codec where compression is on: {_CODECS}.",
             CODEC,
             label="Codec",
-            note="gzip, zstd, blosc-lz4 or blosc-zstd, with a level: zstd:3",
+            note=f"{_CODECS}, with a level: zstd:3",
         ),
     ] = Codec()
     storage: Annotated[

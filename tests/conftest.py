@@ -12,7 +12,7 @@ import torch
 
 #: Tests that only compute or draw, and so may run beside all others.
 QUIET: Final = (
-    *("bench/", "state/", "test_", "tui/explorer/", "tui/screens/", "tui/text/"),
+    *("bench/", "state/", "test_links.py", "tui/explorer/", "tui/screens/", "tui/text/"),
     *("tui/cli/test_gate.py", "tui/cli/test_gate_report.py", "tui/test_history_thread.py", "tui/test_limits_shown.py"),
     *("tui/test_memory_shown.py", "tui/test_method_choice.py", "tui/test_one_result.py", "tui/test_snapshots.py"),
     *("backends/process/test_failures.py", "backends/storage/test_scratch.py", "backends/test_resources.py"),

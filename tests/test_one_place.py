@@ -39,9 +39,7 @@ class Toy(PyTorch):
     """A toy."""
 '''
 ASK_ABOUT_OPTION = """
-import asyncio, dataclasses, sys
-from pathlib import Path
-import click, msgspec
+import asyncio, sys
 from click.testing import CliRunner
 from backends.methods import registry
 from backends.process.machine_info import new_request
@@ -59,8 +57,9 @@ from tui.setup_fields import fields, read_form
 storage = sys.argv[1]
 for command in ("run", "explore", "aa"):
     assert "--toys INTEGER" in CliRunner().invoke(cli, [command, "--help"]).output, command
-refused = CliRunner().invoke(cli, ["run", "--toys", "many"])
-assert "--toys" in refused.output and refused.exit_code == 2, refused.output
+for command in ("run", "explore", "serve"):
+    refused = CliRunner().invoke(cli, [command, "--toys", "many"])
+    assert "--toys" in refused.output and refused.exit_code == 2, refused.output
 
 plan = Plan(storage=storage, toys=5)
 assert "--toys 5" in run_command(plan) and "--toys" not in run_command(Plan())
@@ -83,8 +82,9 @@ assert not comparable(run, Plan(storage=storage), "pytorch"), "another rule is a
 async def look():
     app = ExplorerApp(plan, registry.entries(), Settings())
     async with app.run_test(size=(120, 36)) as pilot:
-        while not app.query("#setup"):
-            await pilot.pause()
+        async with asyncio.timeout(60):
+            while not app.query("#setup"):
+                await pilot.pause()
         for _ in range(3):
             await pilot.pause()
         shown = [str(option.prompt) for option in app.query_one("#setup").options]
@@ -124,6 +124,7 @@ def ask(house: Path, code: str, storage: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=200,
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
 

@@ -30,8 +30,6 @@ from state.units import KIB, MIB
 
 FILE_NAME: Final = "limit.bin"
 _COMPARE_BYTES: Final = 16 * MIB
-
-
 #: The most promising first, since time may run out.
 PATTERNS: Final = (
     Pattern(2 * MIB, 8),

@@ -86,9 +86,14 @@ def declared_entries() -> Iterator[MethodEntry]:
     """Every method that is declared in a file below this folder, file by file."""
     for path in sorted(_FOLDER.rglob("*.py")):
         module = ".".join(("backends.methods", *path.relative_to(_FOLDER).with_suffix("").parts))
-        for declarations, class_name in _DECLARED.findall(path.read_text()):
+        source, found = path.read_text(encoding="utf-8"), 0
+        for declarations, class_name in _DECLARED.findall(source):
             for call in ast.parse(declarations.replace("@method", "method")).body:
                 yield _entry(call, f"{module}:{class_name}")
+                found += 1
+        assert found == len(re.findall("^@method\\(", source, re.MULTILINE)), (
+            f"{path}: a class follows declarations at once"
+        )
 
 
 def _entry(call: ast.stmt, target: str) -> MethodEntry:

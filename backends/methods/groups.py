@@ -25,7 +25,7 @@ FASTEST: Final = (
 _ORDER: Final = (
     *SIX,
     *CELL_NAMES,
-    *("pytorch", "pytorch-tuned", "pytorch-mmap", "safetensors", "safetensors-pread"),
+    *("pytorch-tuned", "pytorch-mmap", "safetensors", "safetensors-pread"),
     *("dcp", "dcp-upstream", "dcp-async", "dcp-safetensors", "direct"),
     *("zarr3", "zarr3+compression", "zarr3-sharded", "zarr3-sharded+compression", "ocdbt", "ocdbt+compression"),
     *("jax", "orbax", "orbax-async"),

@@ -16,7 +16,7 @@ from backends.methods.entries import MethodEntry, declared_entries
 from backends.methods.groups import GROUPS, place
 from state.errors import UnavailableError
 from state.optimizations import CELLS
-from state.plan import LIMIT, SIX, Plan
+from state.plan import LIMIT, Plan
 
 if TYPE_CHECKING:
     from backends.methods.base import Method
@@ -35,8 +35,7 @@ _TAKEN: Final = frozenset({*_OWN, *GROUPS, LIMIT})
 
 def entries() -> dict[str, MethodEntry]:
     """Every method by name: the six first, the other cells, then those of third parties by name."""
-    own = [*SIX, *(name for name in _OWN if name not in SIX)]
-    found = {name: _OWN[name] for name in own}
+    found = dict(_OWN)
     for point in _points():
         if point.name not in _TAKEN:
             provider = _provider(point)

@@ -53,7 +53,7 @@ def ask_child(
         on_start: Called with the child's process number.
 
     Returns:
-        The answer if there is one, and otherwise why there is none.
+        The answer if there is one; and why the child did not come to its end, if it did not.
 
     Raises:
         RefusedError: If the child says that the run cannot go on.
@@ -68,6 +68,6 @@ def ask_child(
         on_event(event)
 
     failure = host.do(work, patience, take, on_start)
-    if found:
-        return found[-1], None
-    return None, failure or Failure("it ended without a result", "see the log")
+    if not found and failure is None:
+        failure = Failure("it ended without a result", "see the log")
+    return found[-1] if found else None, failure

@@ -102,7 +102,10 @@ def write_all(fd: int, data: bytes) -> None:
 
 
 def end_with_parent(number: signal.Signals | None) -> None:
-    """Let the kernel send this process a signal when its parent dies, or none (Linux only; see prctl(2))."""
+    """Let the kernel send this process a signal when its parent dies, or none (Linux only; see prctl(2)).
+
+    To be exact, when the thread ends that has started it: start processes from threads that stay.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number or 0)
 

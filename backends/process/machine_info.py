@@ -29,15 +29,9 @@ _LIBRARIES: Final = (
     "numpy",
     "ml-dtypes",
 )
-
-
 #: Prefixes of variables that change threads, allocators or input and output of the libraries.
 _PREFIXES: Final = ("OMP_", "MKL_", "OPENBLAS_", "TENSORSTORE_", "TORCH_", "PYTORCH_", "CUDA_", "MALLOC_", "LD_PRELOAD")
-
-
 _CPUINFO: Final = Path("/proc/cpuinfo")
-
-
 #: numpy's BLAS would start a thread per core at import; no trial computes with it, and a worker must not have threads.
 WORKER_VARIABLES: Final = {"OPENBLAS_NUM_THREADS": "1"}
 

@@ -204,7 +204,7 @@ def _ask_or_refuse(
     """
     for _ in range(2):
         found, failure = ask_child(host, work, Patience(plan.stall_timeout_s), (answer,), on_event)
-        if found is not None:
+        if found is not None and failure is None:
             return found
     assert failure is not None
     what = f"the process that {what} did not come to its end, twice: {failure.what}"

@@ -140,7 +140,7 @@ class Runner:
             def look(emit: Emit) -> None:
                 end_if_gone(emit, self._lost_storage())
 
-            ask_child(self._host, look, self._stalls, (RunRefused,), on_event)
+            ask_child(self._host, look, self._stalls, (), on_event)
         if not is_save or trial.method not in self._stored:
             self._delete(number, folder)
 

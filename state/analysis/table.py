@@ -25,8 +25,6 @@ from state.units import (
 
 #: The column that only runs with asynchronous methods have.
 STALL: Final = "stall s"
-
-
 TABLE_HEADINGS: Final = (
     *(
         "method",

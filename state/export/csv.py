@@ -12,11 +12,7 @@ from state.analysis.rows import OperationSummary
 from state.run.records import LoadResult, Run, SaveResult
 
 _METHOD_COLUMNS: Final = ("method", "concurrency", "chunk_bytes", "codec", "status", "error", "verified")
-
-
 _SIZE_COLUMNS: Final = ("logical_bytes", "stored_bytes", "file_count", "delete_s")
-
-
 _OPERATION_COLUMNS: Final = OperationSummary.__struct_fields__
 
 
@@ -33,11 +29,7 @@ def to_csv(run: Run) -> bytes:
 
 
 _COST_COLUMNS: Final = ("cpu_s", "peak_rss_bytes", "extra_rss_bytes", "device_write_bytes", "device_read_bytes")
-
-
 _STAGES: Final = ("warm-up", "settle", "evict", "memory", "measure", "sync", "size", "verify")
-
-
 _SAMPLE_COLUMNS: Final = (
     *("run_id", "trial", "round", "method", "operation", "concurrency", "chunk_bytes", "codec", "status", "error"),
     *("time_s", "returned_s", "durable_s", "loaded_s", "cache", "resident_bytes", "caches_dropped", "settled"),

@@ -71,11 +71,7 @@ class _Document(msgspec.Struct):
 
 #: No trial is shorter than a tick of the clock or longer than thirty years.
 _SHORTEST_S: Final = 1e-9
-
-
 _LONGEST_S: Final = 1e9
-
-
 _RUN_ID: Final = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}")
 
 

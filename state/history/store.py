@@ -36,23 +36,11 @@ _JSON: Final[dict[str, Any]] = {
     "refusal": Failure | None,
     "advice": tuple[str, ...],
 }
-
-
 _HEAD: Final = ("created_at", "status", *_JSON)
-
-
 _NEWEST_FIRST: Final = "ORDER BY created_at DESC, run_id DESC"
-
-
 _LAST: Final = re.compile(r"last(?:~([0-9]{1,9}))?")
-
-
 _BASELINE: Final = "baseline"
-
-
 _TAG: Final = re.compile(r"[^\s,-][^\s,]{0,29}")
-
-
 _MAX_NAME: Final = 60
 
 

@@ -46,8 +46,8 @@ def _click_option(option: Option) -> Callable[[_Command], _Command]:
         type=click.Choice(option.choices) if option.choices else Parsed(kind.name.lower(), kind.read),
         metavar=None if option.choices else declared.metavar or kind.name,
         default=None if option.default is None else default,
-        show_default=declared.unset or True,
-        help=text,
+        show_default=not declared.unset,
+        help=f"{text}  [default: {declared.unset}]" if declared.unset else text,
     )
 
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 OK, SOME_FAILED, WRONG_REQUEST = 0, 1, 2
 
 ascii_option: Final = click.option("--ascii", "plain", is_flag=True, help="Draw with plain characters only.")
-
-
 #: Command -> where it is. The explorer starts without importing what is not asked for.
 _ELSEWHERE: Final = {
     "history": "tui.cli.history:history",

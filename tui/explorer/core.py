@@ -219,6 +219,7 @@ class ExplorerCore(App[None]):
 
     async def _end(self) -> None:
         """End the worker with everything that it started, remove what it leaves, and keep the results."""
+        self._steering.stop_asking()
         if self._driving is not None:
             self._driving.cancel()
             with contextlib.suppress(Exception):
@@ -245,9 +246,10 @@ class ExplorerCore(App[None]):
 
         While the explorer is being left, whatever comes up finds its screen gone.
         """
-        if self._leaving.begun or faults.is_harmless(error):
+        of_the_palette = faults.is_of_the_palette(error)
+        if self._leaving.begun or of_the_palette or faults.is_of_what_is_gone(error):
             faults.note(error, self._steering.log)
-            if len(self._screen_stack) > 1 and isinstance(self._screen_stack[-1], CommandPalette):
+            if of_the_palette and len(self._screen_stack) > 1 and isinstance(self._screen_stack[-1], CommandPalette):
                 self.pop_screen()
             return
         super()._handle_exception(error)

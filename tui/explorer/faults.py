@@ -3,6 +3,7 @@
 import contextlib
 import traceback
 from pathlib import Path
+from types import FrameType
 
 from textual.app import ScreenError
 from textual.command import CommandPalette
@@ -11,24 +12,34 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 
 
-def is_harmless(error: BaseException) -> bool:
-    """Whether an exception only says that what somebody typed, clicked or closed is gone, so that nobody needs it.
+def is_of_the_palette(error: BaseException) -> bool:
+    """Whether an exception comes out of Textual's palette of commands, or out of a task that it has started.
 
-    Whoever is quick opens and closes a screen before it has its parts; Textual then finds none, and its own code is not
-    ready for that: in its palette of commands, which goes on for a moment when it has been closed, and where it passes
-    a movement of the mouse on to what was under it.
+    It goes on for a moment when it has been closed, and misses its own parts then.
     """
-    error = getattr(error, "error", error)  # of a task that Textual runs
+    return CommandPalette.__module__ in [frame.f_globals.get("__name__") for frame in _frames(error)]
+
+
+def is_of_what_is_gone(error: BaseException) -> bool:
+    """Whether an exception only says that what somebody typed, clicked or closed is not there, so that nobody needs it.
+
+    Whoever is quick opens and closes a screen before it has its parts, or twice; and Textual passes a movement of the
+    mouse on to what was under it a moment ago.
+    """
+    frames = _frames(error)
+    called = [frame.f_code.co_name for frame in frames]
+    error = getattr(error, "error", error)
     if isinstance(error, ScreenError):
-        return True
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    modules = [frame.f_globals.get("__name__") for frame in frames]
-    if CommandPalette.__module__ in modules:
-        return True
-    if Screen.__module__ in modules and "_forward_event" in [frame.f_code.co_name for frame in frames]:
-        return True
-    node = frames[-1].f_locals.get("self") if frames else None  # in which a part was looked for
-    return isinstance(error, NoMatches) and isinstance(node, DOMNode) and not node.children
+        return "dismiss" in called
+    if isinstance(error, NoMatches):
+        node = frames[-1].f_locals.get("self")  # in which a part was looked for
+        return isinstance(node, DOMNode) and not node.children
+    return "_forward_event" in called and Screen.__module__ in [frame.f_globals.get("__name__") for frame in frames]
+
+
+def _frames(error: BaseException) -> list[FrameType]:
+    """Where an exception came up, or that of a task that Textual runs."""
+    return [frame for frame, _ in traceback.walk_tb(getattr(error, "error", error).__traceback__)]
 
 
 def note(error: BaseException | None, log: Path) -> None:

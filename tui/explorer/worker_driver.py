@@ -130,6 +130,11 @@ class Steering:
         self._dispatch(request)
         self._requests.put_nowait(request)
 
+    def stop_asking(self) -> None:
+        """Begin nothing any more, whatever a storage still answers."""
+        if self._asking is not None:
+            self._asking.cancel()
+
     def _say(self, sentence: str) -> None:
         self._app.notify(sentence, markup=False)
 
@@ -157,9 +162,7 @@ class Steering:
         self._launcher.kill()
 
     async def close(self) -> None:
-        """End the worker with everything that it started, and remove what it leaves; nothing begins any more."""
-        if self._asking is not None:
-            self._asking.cancel()
+        """End the worker with everything that it started, and remove what it leaves."""
         await self._launcher.close()
 
 

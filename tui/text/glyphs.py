@@ -32,14 +32,10 @@ BLOCKS: Final = Glyphs(
     {"idle": " ", "queued": "·", "running": "▶", "done": "✓", "failed": "✗", "cancelled": "–"},
     *("■", "□", "●", "·", "▇", "░", "±", "…", "≈", "◀", "▶", "│", "▲", "▼", "★", "◐", "○"),
 )
-
-
 ASCII: Final = Glyphs(
     {"idle": " ", "queued": ".", "running": ">", "done": "v", "failed": "x", "cancelled": "-"},
     *("[x]", "[ ]", "*", ".", "#", "-", "+-", "~", "~", "<", ">", "|", "w ", "r ", "*", "%", "o"),
 )
-
-
 STATE_STYLES: Final[dict[RowState, str]] = {
     "idle": "$foreground 60%",
     "queued": "$foreground 60%",

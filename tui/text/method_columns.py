@@ -87,8 +87,6 @@ def _state(result: MethodResult | None) -> RowState:
 
 #: Of what cannot run here.
 _ABSENT: Final = "$foreground 40%"
-
-
 _METHOD_WIDTH: Final = 26
 
 
@@ -156,11 +154,7 @@ def _memory(row: Row, *_: object) -> str:
 
 
 _SAVE: Final[Column[Row]] = Column("save s", 13, lambda row, _, glyphs: _time("save", row, glyphs))
-
-
 _LOAD: Final[Column[Row]] = Column("load s", 13, lambda row, _, glyphs: _time("load", row, glyphs))
-
-
 #: The columns that follow, the dearest first, as far as there is room.
 _OPTIONAL: Final[tuple[Column[Row], ...]] = (
     Column("save x", 9, lambda row, _, glyphs: _factor("save", row, glyphs)),

@@ -12,7 +12,7 @@ from textual.widgets import Input, OptionList
 from textual.worker import WorkerFailed
 
 from tests.tui.scripted import explorer, opened
-from tui.explorer.faults import is_harmless
+from tui.explorer.faults import is_of_what_is_gone
 from tui.screens.history import HistoryScreen
 from tui.text.glyphs import BLOCKS
 from tui.widgets.line_list import LineList
@@ -29,9 +29,9 @@ async def test_a_key_for_a_screen_that_is_not_filled_yet_is_no_fault(storage: Pa
     async with opened(app) as pilot:
         unfilled = HistoryScreen(app._keeper, BLOCKS, "r", ascii_only=False)
         error = raised(NoMatches, unfilled.action_back)
-        assert is_harmless(error)
-        assert is_harmless(WorkerFailed(error)), "in a task, too"
-        assert is_harmless(raised(ScreenStackError, app.main.dismiss)), "nothing is left to close"
+        assert is_of_what_is_gone(error)
+        assert is_of_what_is_gone(WorkerFailed(error)), "in a task, too"
+        assert is_of_what_is_gone(raised(ScreenStackError, app.main.dismiss)), "nothing is left to close"
         app._handle_exception(error)
         await pilot.press("question_mark")
         assert app.is_running
@@ -46,7 +46,7 @@ async def test_a_mouse_over_what_is_gone_is_no_fault(storage: Path) -> None:
             patch.setattr(Screen, "get_hover_widgets_at", gone)
             patch.setattr(Screen, "get_widget_at", gone)
             error = raised(AttributeError, lambda: app.main._forward_event(move))
-        assert is_harmless(error)
+        assert is_of_what_is_gone(error)
 
 
 def gone(*_: object) -> None:
@@ -56,8 +56,8 @@ def gone(*_: object) -> None:
 async def test_a_part_that_is_missing_on_a_filled_screen_is_a_fault(storage: Path) -> None:
     app, _ = explorer(storage)
     async with opened(app):
-        assert not is_harmless(raised(NoMatches, lambda: app.main.query_one("#nonesuch", Input)))
-        assert not is_harmless(ValueError("wrong"))
+        assert not is_of_what_is_gone(raised(NoMatches, lambda: app.main.query_one("#nonesuch", Input)))
+        assert not is_of_what_is_gone(ValueError("wrong"))
 
 
 @pytest.mark.parametrize("action", ["page_up", "page_down"])
