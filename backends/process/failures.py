@@ -14,7 +14,7 @@ from backends.storage.pagecache import unwritten_bytes
 from state.errors import CkptTuiError
 from state.run.records import Failure
 
-LOG_TAIL_LINES: Final = 20
+LOG_TAIL_LINES: Final = 30
 _VMSTAT: Final = Path("/proc/vmstat")
 _PROC_SELF: Final = Path("/proc/self")
 _DISK_FULL: Final = Failure("the storage is full", "free some space, choose another --storage or a smaller --size")

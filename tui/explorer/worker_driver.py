@@ -142,6 +142,7 @@ class Steering:
         """Stop what was asked for, wherever it is; asked again, without waiting for what the worker has to delete."""
         if self._asking is not None and not self._asking.is_finished:
             self._asking.cancel()
+            self._asking = None  # a task that is cancelled before it begins never counts as finished
         elif not self._requests.empty():
             self._requests.get_nowait()
             self._dispatch(RunFinished(cancelled=True))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import random
 import re
@@ -487,16 +488,18 @@ class Disk:
 
     def __init__(self, place: Path) -> None:
         self.folder = place / "disk"
-        self._image = place / "disk.img"
+        self._images = (place / f"disk-{number}.img" for number in itertools.count())
         self.folder.mkdir()
 
     def mount(self) -> None:
-        """Mount it, new and empty."""
+        """Mount it, new and empty; who still has the last one open goes on with its image."""
         self.unmount()
-        with self._image.open("wb") as file:
+        image = next(self._images)
+        with image.open("wb") as file:
             file.truncate(48 << 20)
-        subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-F", self._image], check=True)
-        subprocess.run(["mount", "-o", "loop,errors=remount-ro", self._image, self.folder], check=True)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-F", image], check=True)
+        subprocess.run(["mount", "-o", "loop,errors=remount-ro", image, self.folder], check=True)
+        image.unlink()
 
     def unmount(self) -> None:
         """Take it away, whoever uses it."""

@@ -4,7 +4,7 @@ from typing import Any
 import click
 import msgspec
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends.methods import registry
@@ -21,6 +21,7 @@ def test_only_what_is_not_as_it_comes_is_written() -> None:
     )
 
 
+@settings(deadline=None)  # the first one imports
 @given(
     st.builds(
         Plan,

@@ -16,7 +16,7 @@ from state.run.records import Failure, Run
 from tests.state.factories import MODEL, run_of
 from tests.tui.cli.test_main import ckpt_tui
 
-PAGE: Final = Path(__file__).parents[2] / "docs" / "gate.md"
+PAGE: Final = Path(__file__).parents[3] / "docs" / "gate.md"
 ROW: Final = re.compile(r"\| (?P<case>.+) \| (?P<status>[012]) \| (?:`(?P<sentence>.+)` )?\|")
 ROWS: Final = {match["case"]: match for line in PAGE.read_text().splitlines() if (match := ROW.fullmatch(line))}
 

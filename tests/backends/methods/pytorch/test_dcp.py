@@ -99,7 +99,8 @@ def test_what_dcp_wraps_is_raised_as_itself() -> None:
 def test_importing_the_methods_starts_no_thread() -> None:
     code = (
         "import psutil, sys; from backends.methods import registry; registry.preload(registry.entries());"
-        "print(psutil.Process().num_threads(), *(f'backends.methods.{name}' in sys.modules for name in ('dcp', 'jax')))"
+        "names = ('pytorch.dcp', 'jax.orbax');"
+        "print(psutil.Process().num_threads(), *(f'backends.methods.{name}' in sys.modules for name in names))"
     )
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

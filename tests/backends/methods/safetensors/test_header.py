@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from backends.methods.safetensors import header as header_module
 from backends.methods.safetensors.header import (
     LENGTH_BYTES,
     DamagedFileError,
@@ -38,12 +39,12 @@ def test_what_is_encoded_is_decoded_and_aligned(model: dict[str, tuple[str, tupl
 
 
 def test_a_header_that_no_reader_takes_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    header = lay_out({"a" * 500: torch.ones(1)}, {})
-    monkeypatch.setattr(header, "MAX_HEADER_BYTES", 1000)
-    assert len(encode(header, 8)) < 1000
-    monkeypatch.setattr(header, "MAX_HEADER_BYTES", 500)
+    long = lay_out({"a" * 500: torch.ones(1)}, {})
+    monkeypatch.setattr(header_module, "MAX_HEADER_BYTES", 1000)
+    assert len(encode(long, 8)) < 1000
+    monkeypatch.setattr(header_module, "MAX_HEADER_BYTES", 500)
     with pytest.raises(RequestError, match="no reader takes a header of more than 500"):
-        encode(header, 8)
+        encode(long, 8)
 
 
 def test_a_file_of_the_library_is_understood(tmp_path: Path) -> None:
