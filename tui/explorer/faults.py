@@ -32,7 +32,7 @@ def is_of_what_is_gone(error: BaseException) -> bool:
     if isinstance(error, ScreenError):
         return "dismiss" in called
     if isinstance(error, NoMatches):
-        node = frames[-1].f_locals.get("self")  # in which a part was looked for
+        node = frames[-1].f_locals.get("self") if frames else None  # in which a part was looked for
         return isinstance(node, DOMNode) and not node.children
     return "_forward_event" in called and Screen.__module__ in [frame.f_globals.get("__name__") for frame in frames]
 
