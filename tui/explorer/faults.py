@@ -8,7 +8,7 @@ from types import FrameType
 from textual.app import ScreenError
 from textual.command import CommandPalette
 from textual.css.query import NoMatches
-from textual.dom import DOMNode
+from textual.dom import DOMNode, NoScreen
 from textual.screen import Screen
 
 
@@ -33,8 +33,17 @@ def is_of_what_is_gone(error: BaseException) -> bool:
         return "dismiss" in called
     if isinstance(error, NoMatches):
         node = frames[-1].f_locals.get("self") if frames else None  # in which a part was looked for
-        return isinstance(node, DOMNode) and not node.children
+        return isinstance(node, DOMNode) and not _is_there(node)
     return "_forward_event" in called and Screen.__module__ in [frame.f_globals.get("__name__") for frame in frames]
+
+
+def _is_there(node: DOMNode) -> bool:
+    """Whether a node has its parts, on a screen that is filled and not closed."""
+    try:
+        screen = node.screen
+    except NoScreen:
+        return False
+    return bool(node.children) and screen.is_mounted and screen in screen.app.screen_stack
 
 
 def _frames(error: BaseException) -> list[FrameType]:

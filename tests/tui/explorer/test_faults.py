@@ -53,6 +53,22 @@ def gone(*_: object) -> None:
     raise AttributeError("'NoneType' object has no attribute 'region'")
 
 
+async def test_a_part_that_is_missing_on_a_screen_that_is_being_filled_or_was_closed_is_no_fault(storage: Path) -> None:
+    app, _ = explorer(storage)
+    async with opened(app):
+        harmless: list[bool] = []
+
+        class Early(HistoryScreen):
+            def on_mount(self) -> None:
+                harmless.append(is_of_what_is_gone(raised(NoMatches, lambda: self.query_one("#nonesuch", Input))))
+
+        await app.push_screen(early := Early(app._keeper, BLOCKS, "r", ascii_only=False))
+        assert early.children
+        await app.pop_screen()
+        harmless.append(is_of_what_is_gone(raised(NoMatches, lambda: early.query_one("#nonesuch", Input))))
+        assert harmless == [True, True]
+
+
 async def test_a_part_that_is_missing_on_a_filled_screen_is_a_fault(storage: Path) -> None:
     app, _ = explorer(storage)
     async with opened(app):
