@@ -19,7 +19,19 @@ from state.optimizations import (
     MIN_CHUNK_BYTES,
     Optimizations,
 )
-from state.option_types import CODEC, PERCENT, SIZE, TIME, TIMEOUT, WHOLE, Declaration, Kind, Option, options_of
+from state.option_types import (
+    CODEC,
+    FORM_SECTIONS,
+    PERCENT,
+    SIZE,
+    TIME,
+    TIMEOUT,
+    WHOLE,
+    Declaration,
+    Kind,
+    Option,
+    options_of,
+)
 from state.units import share_argument, size_argument
 
 #: The methods of the study that this tool continues, in the order in which people see them.
@@ -332,6 +344,13 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 #: Every option of a plan, in the order of the command line.
 OPTIONS: Final[tuple[Option, ...]] = options_of(Plan)
+#: Those that the setup has, in the order of its form.
+FORM_OPTIONS: Final[tuple[Option, ...]] = tuple(
+    sorted(
+        (option for option in OPTIONS if option.declared.label),
+        key=lambda option: FORM_SECTIONS.index(option.declared.section),
+    )
+)
 
 
 def through_cache(plan: Plan, operation: Operation) -> bool:

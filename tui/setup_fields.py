@@ -10,8 +10,7 @@ from backends.models.architectures import architectures
 from backends.models.names import check_size, kind_of
 from backends.storage.folder import check_storage, user_path
 from state.errors import RequestError
-from state.option_types import FORM_SECTIONS
-from state.plan import OPTIONS, Plan
+from state.plan import FORM_OPTIONS, Plan
 
 
 class Field(NamedTuple):
@@ -65,9 +64,7 @@ def fields() -> tuple[Field, ...]:
             option.write,
             tuple((name, name) for name in (option.declared.off_and_on if option.is_flag else option.choices)),
         )
-        for section in FORM_SECTIONS
-        for option in OPTIONS
-        if option.declared.section == section and option.declared.label
+        for option in FORM_OPTIONS
     ]
     devices = (("cpu", "cpu"), *((gpu.device, f"{gpu.device} {gpu.name}") for gpu in gpus()))
     no_gpu = "" if len(devices) > 1 else "only cpu: the driver lists no NVIDIA GPU here"

@@ -35,8 +35,7 @@ def _find(reference: str) -> "Run":
 
         return read_export(Path(reference))
     with opened_history() as kept:
-        found = kept.find(reference)
-    return found  # noqa: RET504 - for mypy, what is returned from within a context manager may be swallowed
+        return kept.find(reference)
 
 
 @click.command(epilog=_REFERENCE)

@@ -1,8 +1,6 @@
 """`ckpt-tui history` and `ckpt-tui export`: the runs that were kept, without the explorer."""
 
-import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,15 +16,14 @@ if TYPE_CHECKING:
 RUN_REFERENCE: Final = "RUN is an id, the beginning or end of one, a name, last, last~N or baseline."
 
 
-@contextlib.contextmanager
-def opened_history() -> "Iterator[History]":
-    """The history, with a word if something was wrong with it."""
+def opened_history() -> "History":
+    """The history, with a word if something was wrong with it. A context manager, as `History` is."""
     from state.history.store import History
 
-    with History() as history:
-        if history.notice:
-            tell(f"ckpt-tui: {history.notice}")
-        yield history
+    history = History()
+    if history.notice:
+        tell(f"ckpt-tui: {history.notice}")
+    return history
 
 
 @click.group(invoke_without_command=True, epilog=RUN_REFERENCE)

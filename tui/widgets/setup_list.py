@@ -6,17 +6,11 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import OptionList
 
-from state.option_types import FORM_SECTIONS, Option
-from state.plan import OPTIONS, Plan
+from state.plan import FORM_OPTIONS, Plan
 from tui.widgets.line_list import LineList
 
-#: The options of the pane, in the order of the form.
-_SHOWN: Final[tuple[Option, ...]] = tuple(
-    option
-    for section in FORM_SECTIONS
-    for option in OPTIONS
-    if option.declared.section == section and option.declared.pane is not None
-)
+#: The options of the pane, each with what it shows of a plan.
+_SHOWN: Final = tuple((option, pane) for option in FORM_OPTIONS if (pane := option.declared.pane) is not None)
 
 
 class SetupList(LineList):
@@ -36,13 +30,13 @@ class SetupList(LineList):
         """Draw the setup of a plan."""
         highlighted = self.highlighted
         self.set_options(
-            Content.assemble((f"{option.declared.label:<9}", "$foreground 60%"), (option.declared.pane(plan), ""))
-            for option in _SHOWN
-            if option.declared.pane is not None
+            Content.assemble((f"{option.declared.label:<9}", "$foreground 60%"), (pane(plan), ""))
+            for option, pane in _SHOWN
         )
         self.highlighted = highlighted
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """A line was chosen."""
         event.stop()
-        self.post_message(self.Chosen(_SHOWN[event.option_index].field))
+        option, _ = _SHOWN[event.option_index]
+        self.post_message(self.Chosen(option.field))
